@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# ql_layer(NAME base DEPS lib... ): a folder of core as a static library `ql_NAME`, made of every .c in the folder.
+function(ql_layer name)
+    cmake_parse_arguments(L "" "" "DEPS;EXCLUDE" ${ARGN})
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+    foreach(out ${L_EXCLUDE})
+        list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/${out})
+    endforeach()
+    if(sources)
+        add_library(ql_${name} STATIC ${sources})
+        target_include_directories(ql_${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+        target_link_libraries(ql_${name} PUBLIC ${L_DEPS} PRIVATE ql_flags)
+    else()
+        add_library(ql_${name} INTERFACE)
+        target_include_directories(ql_${name} INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})
+        target_link_libraries(ql_${name} INTERFACE ${L_DEPS})
+    endif()
+endfunction()
+
+# ql_program(quicklime-x SOURCES ... DEPS ...): an installed program.
+function(ql_program name)
+    cmake_parse_arguments(P "" "DESTINATION" "SOURCES;DEPS" ${ARGN})
+    add_executable(${name} ${P_SOURCES})
+    target_link_libraries(${name} PRIVATE ${P_DEPS} ql_flags)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+    if(NOT P_DESTINATION)
+        set(P_DESTINATION ${CMAKE_INSTALL_BINDIR})
+    endif()
+    install(TARGETS ${name} RUNTIME DESTINATION ${P_DESTINATION})
+endfunction()
+
+# ql_plugin(name SOURCES ... DEPS ...): a plugin .so built against the SDK headers alone.
+function(ql_plugin name)
+    cmake_parse_arguments(P "" "" "SOURCES;DEPS" ${ARGN})
+    add_library(plugin_${name} MODULE ${P_SOURCES})
+    target_link_libraries(plugin_${name} PRIVATE ql_sdk ${P_DEPS} ql_flags)
+    set_target_properties(plugin_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name} C_VISIBILITY_PRESET hidden
+        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/plugins)
+    install(TARGETS plugin_${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/quicklime/plugins)
+endfunction()
+
+# ql_unit_tests(LAYER DEPS ...): every tests/unit/LAYER/test_*.c becomes a ctest of its own.
+function(ql_unit_tests layer)
+    cmake_parse_arguments(T "" "" "DEPS" ${ARGN})
+    file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${layer}/test_*.c)
+    foreach(file ${tests})
+        get_filename_component(name ${file} NAME_WE)
+        set(target unit_${layer}_${name})
+        add_executable(${target} ${file})
+        target_link_libraries(${target} PRIVATE ${T_DEPS} PkgConfig::CMOCKA ql_flags)
+        target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+        target_compile_definitions(${target} PRIVATE
+            QL_SHARED_DIR="${CMAKE_SOURCE_DIR}/../shared" QL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+            QL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+        add_test(NAME ${layer}/${name} COMMAND ${target})
+        set_tests_properties(${layer}/${name} PROPERTIES TIMEOUT 120)
+    endforeach()
+endfunction()
+
+# ql_fuzz_targets(LAYER DEPS ...): every tests/fuzz/LAYER/fuzz_X.c, with its seeds in tests/fuzz/seeds/X.
+# With QL_FUZZ they are libFuzzer programs; without, a driver replays the seeds as a ctest.
+function(ql_fuzz_targets layer)
+    cmake_parse_arguments(F "" "" "DEPS" ${ARGN})
+    file(GLOB targets CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${layer}/fuzz_*.c)
+    foreach(file ${targets})
+        get_filename_component(name ${file} NAME_WE)
+        string(REPLACE "fuzz_" "" noun ${name})
+        if(QL_FUZZ)
+            add_executable(${name} ${file})
+            target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+        else()
+            add_executable(${name} ${file} ${CMAKE_CURRENT_SOURCE_DIR}/replay.c)
+            add_test(NAME fuzz/${noun} COMMAND ${name} ${CMAKE_CURRENT_SOURCE_DIR}/seeds/${noun})
+            set_tests_properties(fuzz/${noun} PROPERTIES TIMEOUT 120)
+        endif()
+        target_link_libraries(${name} PRIVATE ${F_DEPS} ql_flags)
+        set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+    endforeach()
+endfunction()
