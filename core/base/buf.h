@@ -11,11 +11,11 @@
 #include "cleanup.h"
 
 struct ql_buf {
-    uint8_t *data;   /**< owned; always followed by a NUL byte that `len` does not count, NULL while empty */
-    size_t len;      /**< bytes used */
-    size_t room;     /**< bytes allocated */
-    size_t max_len;  /**< limit; appending beyond it fails */
-    bool failed;     /**< an append failed (limit or memory) */
+    uint8_t *data;  /**< owned; always followed by a NUL byte that `len` does not count, NULL while empty */
+    size_t len;     /**< bytes used */
+    size_t room;    /**< bytes allocated */
+    size_t max_len; /**< limit; appending beyond it fails */
+    bool failed;    /**< an append failed (limit or memory) */
 };
 
 /** An empty buffer of at most @p max_len bytes; ql_buf_done() when finished. */

@@ -14,12 +14,12 @@
 #define ql_auto(fn) __attribute__((cleanup(fn)))
 
 /** Make `FNp(T **)` for a destructor `FN(T *)`. */
-#define QL_DEFINE_CLEANUP(type, fn)                                                                               \
-    __attribute__((unused)) static inline void fn##p(type **p)                                                    \
-    {                                                                                                             \
-        if (*p)                                                                                                   \
-            fn(*p);                                                                                               \
-        *p = NULL;                                                                                                \
+#define QL_DEFINE_CLEANUP(type, fn)                                                                          \
+    __attribute__((unused)) static inline void fn##p(type **p)                                               \
+    {                                                                                                        \
+        if (*p)                                                                                              \
+            fn(*p);                                                                                          \
+        *p = NULL;                                                                                           \
     }
 
 static inline void ql_freep(void *p)
@@ -41,19 +41,19 @@ static inline void ql_closep(int *fd)
 #define ql_auto_close ql_auto(ql_closep)
 
 /** Hand an owned pointer out: evaluates to its value and leaves NULL behind. */
-#define ql_steal(p)                                                                                               \
-    __extension__({                                                                                               \
-        __typeof__(p) *_ql_q = &(p), _ql_v = *_ql_q;                                                              \
-        *_ql_q = NULL;                                                                                            \
-        _ql_v;                                                                                                    \
+#define ql_steal(p)                                                                                          \
+    __extension__({                                                                                          \
+        __typeof__(p) *_ql_q = &(p), _ql_v = *_ql_q;                                                         \
+        *_ql_q = NULL;                                                                                       \
+        _ql_v;                                                                                               \
     })
 
 /** Hand a descriptor out and leave -1 behind. */
-#define ql_steal_fd(fd)                                                                                           \
-    __extension__({                                                                                               \
-        int *_ql_q = &(fd), _ql_v = *_ql_q;                                                                       \
-        *_ql_q = -1;                                                                                              \
-        _ql_v;                                                                                                    \
+#define ql_steal_fd(fd)                                                                                      \
+    __extension__({                                                                                          \
+        int *_ql_q = &(fd), _ql_v = *_ql_q;                                                                  \
+        *_ql_q = -1;                                                                                         \
+        _ql_v;                                                                                               \
     })
 
 #define QL_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

@@ -19,7 +19,9 @@
 
 #include "cleanup.h"
 
-enum { QL_CONFIG_FILE_MAX = 1024 * 1024 /**< bytes of one file */ };
+enum {
+    QL_CONFIG_FILE_MAX = 1024 * 1024 /**< bytes of one file */
+};
 
 struct ql_config;
 
@@ -57,9 +59,11 @@ int ql_config_finish(const struct ql_config *c, struct ql_err *err);
 int64_t ql_config_int(const struct ql_config *c, const char *group, const char *name);
 bool ql_config_bool(const struct ql_config *c, const char *group, const char *name);
 double ql_config_float(const struct ql_config *c, const char *group, const char *name);
-const char *ql_config_string(const struct ql_config *c, const char *group, const char *name); /**< never NULL */
+const char *ql_config_string(const struct ql_config *c, const char *group,
+                             const char *name); /**< never NULL */
 const char *ql_config_item(const struct ql_config *c, const char *group, const char *name, size_t n);
-size_t ql_config_count(const struct ql_config *c, const char *group, const char *name); /**< items or groups */
+size_t ql_config_count(const struct ql_config *c, const char *group,
+                       const char *name); /**< items or groups */
 /** Field @p field (a string or int as text) of group number @p n of a QL_OPT_GROUPS option; "" when absent. */
 const char *ql_config_field(const struct ql_config *c, const char *group, const char *name, size_t n,
                             const char *field);

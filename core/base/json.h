@@ -12,7 +12,9 @@
 
 #include "cleanup.h"
 
-enum { QL_JSON_DEPTH = 64 /**< nesting; deeper documents are refused before they are walked */ };
+enum {
+    QL_JSON_DEPTH = 64 /**< nesting; deeper documents are refused before they are walked */
+};
 
 static inline void ql_json_decrefp(json_t **j)
 {
@@ -35,7 +37,8 @@ char *ql_json_text(const json_t *j);
 char *ql_json_text_spaced(const json_t *j);
 
 /** Member as text: *ret borrowed. @retval QL_ENOTFOUND absent or null @retval QL_EPARSE other type (names the key) */
-int ql_json_get_text(const json_t *object, const char *key, const char **ret, size_t *ret_len, struct ql_err *err);
+int ql_json_get_text(const json_t *object, const char *key, const char **ret, size_t *ret_len,
+                     struct ql_err *err);
 /** Member as integer. @retval QL_ENOTFOUND @retval QL_EPARSE @retval QL_ERANGE */
 int ql_json_get_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *ret,
                     struct ql_err *err);

@@ -12,11 +12,21 @@
 
 #include <quicklime/error.h>
 
-enum { QL_LOG_LINE_MAX = 4096 /**< bytes; one write(2) that pipes keep whole */ };
+enum {
+    QL_LOG_LINE_MAX = 4096 /**< bytes; one write(2) that pipes keep whole */
+};
 
-enum ql_log_level { QL_ERROR = 0, QL_WARN = 1, QL_INFO = 2, QL_DEBUG = 3 };
+enum ql_log_level {
+    QL_ERROR = 0,
+    QL_WARN = 1,
+    QL_INFO = 2,
+    QL_DEBUG = 3
+};
 
-enum ql_log_format { QL_LOG_LOGFMT, QL_LOG_JSON };
+enum ql_log_format {
+    QL_LOG_LOGFMT,
+    QL_LOG_JSON
+};
 
 /** Set level, format and program name (borrowed for ever). Called once at start, again by SIGHUP. */
 void ql_log_setup(const char *program, enum ql_log_level level, enum ql_log_format format);
@@ -29,6 +39,7 @@ int ql_log_level_parse(const char *text, enum ql_log_level *ret, struct ql_err *
  * Write one line: time, level, program, area, message.
  * @param area  part of the program, a word: "http", "attest", "store", …
  */
-void ql_log(enum ql_log_level level, const char *area, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void ql_log(enum ql_log_level level, const char *area, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /** @return true when lines of this level are written; guards costly arguments */
 bool ql_log_on(enum ql_log_level level);

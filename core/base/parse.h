@@ -10,7 +10,9 @@
 
 #include <quicklime/error.h>
 
-enum { QL_AGENT_ID_MAX = 80 /**< characters; width of the key column that Keylime users know */ };
+enum {
+    QL_AGENT_ID_MAX = 80 /**< characters; width of the key column that Keylime users know */
+};
 
 /** Decimal digits only. @retval QL_EPARSE @retval QL_ERANGE outside min..max */
 int ql_parse_u64(const char *text, size_t len, uint64_t min, uint64_t max, uint64_t *ret, struct ql_err *err);
@@ -19,7 +21,8 @@ int ql_parse_i64(const char *text, size_t len, int64_t min, int64_t max, int64_t
 /** Hex digits with or without 0x, at most 32 bits. */
 int ql_parse_hex_u32(const char *text, size_t len, uint32_t *ret, struct ql_err *err);
 /** Decimal or 0x hex, optional suffix K, M or G (powers of 1024). */
-int ql_parse_size(const char *text, size_t len, uint64_t min, uint64_t max, uint64_t *ret, struct ql_err *err);
+int ql_parse_size(const char *text, size_t len, uint64_t min, uint64_t max, uint64_t *ret,
+                  struct ql_err *err);
 /** Plain decimal fraction: digits, optional '.', digits; no exponent, no locale. */
 int ql_parse_float(const char *text, size_t len, double min, double max, double *ret, struct ql_err *err);
 /** 1/yes/true/on and 0/no/false/off in any case. */

@@ -22,7 +22,11 @@ enum {
 struct ql_regex;
 
 /** Whole subject must match (Python's fullmatch) / match at the start (Python's match) / anywhere (search). */
-enum ql_regex_mode { QL_REGEX_FULL, QL_REGEX_START, QL_REGEX_SEARCH };
+enum ql_regex_mode {
+    QL_REGEX_FULL,
+    QL_REGEX_START,
+    QL_REGEX_SEARCH
+};
 
 /** Compile. @retval QL_EPARSE with position and reason @retval QL_ELIMIT */
 int ql_regex_new(const char *pattern, size_t len, enum ql_regex_mode mode, struct ql_regex **ret,

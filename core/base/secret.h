@@ -13,7 +13,9 @@
 
 #include "cleanup.h"
 
-enum { QL_SECRET_MAX = 4 * 1024 * 1024 /**< bytes; the largest payload and room */ };
+enum {
+    QL_SECRET_MAX = 4 * 1024 * 1024 /**< bytes; the largest payload and room */
+};
 
 struct ql_secret;
 

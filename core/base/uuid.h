@@ -5,7 +5,9 @@
 
 #include <quicklime/error.h>
 
-enum { QL_UUID_LEN = 36 };
+enum {
+    QL_UUID_LEN = 36
+};
 
 /** Random v4, lower case. @p out has room for QL_UUID_LEN + 1. */
 void ql_uuid_random(char *out);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "paths.h"
+
+const char *ql_plugin_dir(const char *option)
+{
+    return *option != '\0' ? option : QL_INSTALL_PLUGIN_DIR;
+}
+
+const char *ql_worker_path(const char *option)
+{
+    return *option != '\0' ? option : QL_INSTALL_WORKER;
+}

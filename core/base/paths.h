@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file paths.h  Where the installation keeps its own files. */
+#pragma once
+
+/** @return @p option, or the installed folder of plugins when it is empty. Static or borrowed. */
+const char *ql_plugin_dir(const char *option);
+/** @return @p option, or the installed quicklime-worker when it is empty. Static or borrowed. */
+const char *ql_worker_path(const char *option);
