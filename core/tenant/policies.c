@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the command line says of policies, in the form the verifier takes (spec/server.md 5.1, 10.3). */
+#include <ctype.h>
+#include <string.h>
+
+#include "buf.h"
+#include "digest.h"
+#include "encode.h"
+#include "error.h"
+#include "file.h"
+#include "parse.h"
+#include "quote.h"
+#include "tenant.h"
+
+#define AREA "keylime.cli.policies"
+
+/** PCRs that measured boot owns: 0 to 9 and 11 to 15. */
+#define MEASURED_BOOT_MASK UINT32_C(0xfbff)
+
+enum {
+    TPM_POLICY_MAX = 64 * 1024,
+    KEY_FILE_MAX = 64 * 1024
+};
+
+/* ---- PCR policy ---- */
+
+static int lower_hex(const json_t *value, json_t *list, const char *pcr, struct ql_err *err)
+{
+    const char *text = json_string_value(value);
+    ql_auto_free char *lower = text ? strdup(text) : NULL;
+
+    if (!text)
+        return ql_fail(err, QL_EPARSE, "PCR %s: values are hex text or a list of it", pcr);
+    if (!lower)
+        return ql_fail_nomem(err);
+    for (char *c = lower; *c != '\0'; c++) {
+        if (!isxdigit((unsigned char)*c))
+            return ql_fail(err, QL_EPARSE, "PCR %s: \"%.80s\" is not hex", pcr, text);
+        *c = (char)tolower((unsigned char)*c);
+    }
+    return json_array_append_new(list, json_string(lower)) == 0 ? QL_OK : ql_fail_nomem(err);
+}
+
+static int add_pcr(json_t *policy, const char *key, const json_t *values, uint32_t *mask, struct ql_err *err)
+{
+    json_t *list;
+    uint64_t pcr;
+    int r = ql_parse_u64(key, strlen(key), 0, QL_PCR_COUNT - 1, &pcr, err);
+
+    if (r < 0)
+        return ql_fail(err, QL_ERANGE, "Invalid tpm policy pcr number: %.40s", key);
+    if (pcr == QL_DATA_PCR)
+        return ql_fail(err, QL_ERANGE, "Invalid allowlist PCR number %d, keylime uses this PCR to bind data.",
+                       QL_DATA_PCR);
+    if (pcr == QL_IMA_PCR)
+        return ql_fail(err, QL_ERANGE, "Invalid allowlist PCR number %d, keylime uses this PCR for IMA.",
+                       QL_IMA_PCR);
+    list = json_array();
+    if (json_is_array(values))
+        for (size_t i = 0; r == QL_OK && i < json_array_size(values); i++)
+            r = lower_hex(json_array_get(values, i), list, key, err);
+    else
+        r = lower_hex(values, list, key, err);
+    *mask |= UINT32_C(1) << pcr;
+    if (json_object_set_new(policy, key, list) != 0 && r == QL_OK)
+        r = ql_fail_nomem(err);
+    return r;
+}
+
+int ql_tpm_policy_text(const char *policy, uint32_t extra_mask, char **ret, uint32_t *mask,
+                       struct ql_err *err)
+{
+    ql_auto_json json_t *given = NULL, *made = json_object();
+    uint32_t pcrs = 0;
+    const char *key;
+    json_t *values;
+    char hex[16];
+    int r = ql_json_parse_object(policy, strlen(policy), TPM_POLICY_MAX, &given, err);
+
+    if (r < 0)
+        return ql_fail_context(err, r, "--tpm_policy");
+    json_object_foreach(given, key, values) {
+        r = add_pcr(made, key, values, &pcrs, err);
+        if (r < 0)
+            return r;
+    }
+    for (unsigned pcr = 0; pcr < QL_PCR_COUNT; pcr++)
+        if (pcrs & extra_mask & UINT32_C(1) << pcr)
+            return ql_fail(
+                err, QL_ERANGE,
+                "WARNING: PCR %u is specified in \"tpm_policy\", but will in fact be used by measured boot. "
+                "Please remove it from policy",
+                pcr);
+    ql_say(AREA, "INFO", "TPM PCR Mask from policy is 0x%x", pcrs);
+    if (extra_mask != 0)
+        ql_say(AREA, "INFO", "TPM PCR Mask automatically modified is 0x%x to include IMA/Event log PCRs",
+               pcrs | extra_mask);
+    snprintf(hex, sizeof hex, "0x%x", pcrs | extra_mask);
+    if (json_object_set_new(made, "mask", json_string(hex)) != 0)
+        return ql_fail_nomem(err);
+    *ret = ql_json_text_spaced(made);
+    *mask = pcrs | extra_mask;
+    return *ret ? QL_OK : ql_fail_nomem(err);
+}
+
+/* ---- files ---- */
+
+static int check_sum(const char *expected, const uint8_t *data, size_t len, struct ql_err *err)
+{
+    uint8_t digest[QL_DIGEST_MAX];
+    char hex[2 * QL_DIGEST_MAX + 1];
+    int r = ql_digest_once(QL_SHA256, data, len, digest);
+
+    if (r < 0)
+        return ql_fail(err, r, "the checksum cannot be computed");
+    ql_hex_encode(digest, ql_hash_len(QL_SHA256), hex);
+    if (strcmp(expected, hex) != 0)
+        return ql_fail(err, QL_ECRYPTO,
+                       "Checksum of runtime policy does not match! Expected %.80s, Calculated %s", expected,
+                       hex);
+    return QL_OK;
+}
+
+static int read_base64(const char *path, size_t max_len, const char *checksum, char **ret, struct ql_err *err)
+{
+    ql_auto_free uint8_t *data = NULL;
+    size_t len;
+    int r = ql_file_read(path, max_len, &data, &len, err);
+
+    if (r == QL_OK && checksum)
+        r = check_sum(checksum, data, len, err);
+    if (r < 0)
+        return r;
+    *ret = ql_base64_dup(data, len);
+    return *ret ? QL_OK : ql_fail_nomem(err);
+}
+
+static int read_custom(struct ql_tenant *t, json_t **ret, struct ql_err *err)
+{
+    const struct ql_args *a = t->args;
+    json_t *custom = json_object();
+
+    *ret = custom;
+    if (!custom)
+        return ql_fail_nomem(err);
+    for (size_t i = 0; i < a->count[QL_ARG_POLICY] + a->count[QL_ARG_POLICY_NAME]; i++) {
+        bool is_file = i < a->count[QL_ARG_POLICY];
+        const char *text = is_file ? a->values[QL_ARG_POLICY][i]
+                                   : a->values[QL_ARG_POLICY_NAME][i - a->count[QL_ARG_POLICY]];
+        const char *equals = strchr(text, '=');
+        ql_auto_free uint8_t *data = NULL;
+        json_t *entry;
+        size_t len;
+
+        if (!equals || !ql_component_name_ok(text, (size_t)(equals - text)))
+            return ql_fail(err, QL_EPARSE, "\"%.80s\" is not NAME=%s", text, is_file ? "FILE" : "STORED");
+        if (is_file) {
+            int r = ql_file_read(equals + 1, QL_TENANT_POLICY_MAX, &data, &len, err);
+
+            if (r < 0)
+                return r;
+            entry = json_pack("{s:s#}", "policy", (const char *)data, len);
+        } else {
+            entry = json_pack("{s:s}", "name", equals + 1);
+        }
+        if (!entry)
+            return ql_fail(err, QL_EPARSE, "policy %.80s is not UTF-8 text", text);
+        if (json_object_setn_new(custom, text, (size_t)(equals - text), entry) != 0)
+            return ql_fail_nomem(err);
+    }
+    return QL_OK;
+}
+
+static const char *name_of(const struct ql_args *a, enum ql_arg first, enum ql_arg second)
+{
+    const char *name = ql_arg(a, first);
+
+    if (!name && second != QL_ARG_COUNT)
+        name = ql_arg(a, second);
+    return name ? name : "";
+}
+
+static int read_mb(struct ql_tenant *t, char **ret, struct ql_err *err)
+{
+    const char *path = ql_arg(t->args, QL_ARG_MB_POLICY);
+    ql_auto_json json_t *policy = NULL;
+    ql_auto_free uint8_t *data = NULL;
+    size_t len;
+    int r;
+
+    if (!path)
+        return QL_OK;
+    if (strcmp(path, "default") == 0)
+        path = ql_config_string(t->config, "tenant", "mb_refstate");
+    if (*path == '\0')
+        return QL_OK;
+    r = ql_file_read(path, QL_TENANT_POLICY_MAX, &data, &len, err);
+    if (r == QL_OK)
+        r = ql_json_parse((const char *)data, len, QL_TENANT_POLICY_MAX, &policy, err);
+    if (r < 0)
+        return ql_fail_context(err, r, "measured boot policy");
+    *ret = ql_json_text_spaced(policy);
+    return *ret ? QL_OK : ql_fail_nomem(err);
+}
+
+static int read_all(struct ql_tenant *t, struct ql_policies *p, struct ql_err *err)
+{
+    const struct ql_args *a = t->args;
+    const char *runtime = ql_arg(a, QL_ARG_RUNTIME_POLICY), *key = ql_arg(a, QL_ARG_RUNTIME_POLICY_SIG_KEY);
+    const char *tpm_policy = ql_arg(a, QL_ARG_TPM_POLICY);
+    uint32_t extra = 0, mask;
+    int r = QL_OK;
+
+    p->runtime_policy_name = name_of(a, QL_ARG_RUNTIME_POLICY_NAME, QL_ARG_ALLOWLIST_NAME);
+    p->mb_policy_name = name_of(a, QL_ARG_MB_POLICY_NAME, QL_ARG_COUNT);
+    if (ql_arg_given(a, QL_ARG_ALLOWLIST) || ql_arg_given(a, QL_ARG_ALLOWLIST_URL) ||
+        ql_arg_given(a, QL_ARG_RUNTIME_POLICY_URL))
+        return ql_fail(err, QL_EUNSUPPORTED,
+                       "flat allowlists and URLs are not taken; convert to a runtime policy file");
+    if (runtime)
+        r = read_base64(runtime, QL_TENANT_POLICY_MAX, ql_arg(a, QL_ARG_RUNTIME_POLICY_CHECKSUM),
+                        &p->runtime_policy, err);
+    else if (!(p->runtime_policy = strdup("")))
+        r = ql_fail_nomem(err);
+    if (r == QL_OK && key)
+        r = read_base64(key, KEY_FILE_MAX, NULL, &p->runtime_policy_key, err);
+    else if (r == QL_OK && !(p->runtime_policy_key = strdup("")))
+        r = ql_fail_nomem(err);
+    if (r == QL_OK)
+        r = read_mb(t, &p->mb_policy, err);
+    if (runtime || *p->runtime_policy_name != '\0')
+        extra |= UINT32_C(1) << QL_IMA_PCR;
+    if (p->mb_policy || *p->mb_policy_name != '\0')
+        extra |= MEASURED_BOOT_MASK;
+    if (r == QL_OK)
+        r = ql_tpm_policy_text(tpm_policy ? tpm_policy : "{}", extra, &p->tpm_policy, &mask, err);
+    if (r == QL_OK && (ql_arg_given(a, QL_ARG_POLICY) || ql_arg_given(a, QL_ARG_POLICY_NAME)))
+        r = read_custom(t, &p->custom, err);
+    return r;
+}
+
+int ql_policies_read(struct ql_tenant *t, struct ql_policies *ret, struct ql_err *err)
+{
+    struct ql_policies p = {0};
+    int r = read_all(t, &p, err);
+
+    if (r < 0) {
+        ql_policies_done(&p);
+        return r;
+    }
+    *ret = p;
+    return QL_OK;
+}
+
+void ql_policies_done(struct ql_policies *p)
+{
+    free(p->tpm_policy);
+    free(p->runtime_policy);
+    free(p->runtime_policy_key);
+    free(p->mb_policy);
+    json_decref(p->custom);
+    *p = (struct ql_policies){0};
+}
