@@ -17,19 +17,27 @@
 enum {
     QL_STORE_QUEUE_MAX = 65536, /**< transactions waiting; more: QL_EFULL (the API answers 503) */
     QL_STORE_BATCH_MAX = 512,   /**< transactions of one commit */
-    QL_STORE_BATCH_MS = 50      /**< longest wait of write-behind progress */
+    QL_STORE_BATCH_MS = 50,     /**< longest wait of write-behind progress */
+    QL_STORE_BACKOFF_MS = 1000, /**< longest pause before QL_EAGAIN is tried again; the first is 10 ms */
+    QL_STORE_RETRY_MS = 30000,  /**< a transaction is tried for so long, then fails with QL_EAGAIN; after one that
+                                     failed so, each is tried once until one succeeds */
+    QL_STORE_CLOSE_MS = 5000    /**< the same while the store is being closed */
 };
 
 struct ql_store;
 struct ql_txn; /**< a transaction, on the store thread only */
 
-/** Work inside a transaction; may run more than once (a group that fails is repeated): only the last run counts. */
+/**
+ * Work inside a transaction; may run more than once (a group that fails is repeated): only the last run counts.
+ * Row callbacks may read (get, scan) but not write. A backend's failure other than QL_ENOTFOUND and QL_ECONFLICT
+ * undoes the transaction even if the function returns 0.
+ */
 typedef int (*ql_txn_fn)(struct ql_txn *t, void *arg, struct ql_err *err);
 /** Called once on the loop thread after the commit (or the failure). */
 typedef void (*ql_txn_done)(int result, const struct ql_err *err, void *arg);
 
 struct ql_store_config {
-    struct event_base *base;
+    struct event_base *base; /**< NULL: ql_store_run() and progress only */
     struct ql_found backend; /**< a component of kind store */
     const char *url;         /**< database_url as configured: "sqlite", "sqlite:///x", … */
     const char *state_dir;
@@ -37,13 +45,13 @@ struct ql_store_config {
 };
 /** Open, create or migrate, start the thread. Errors name the database, never its password. */
 int ql_store_open(const struct ql_store_config *config, struct ql_store **ret, struct ql_err *err);
-/** Finish what is queued (callbacks included), close. */
+/** Finish what is queued (callbacks included), close. On the loop thread, not from a done callback. */
 void ql_store_close(struct ql_store *s);
 QL_DEFINE_CLEANUP(struct ql_store, ql_store_close)
 /** Backend name for @p url: part before "://" or "+": "sqlite", "postgresql", "mysql". @p out of 32 bytes */
 int ql_store_backend_name(const char *url, char *out, struct ql_err *err);
 
-/** Queue a transaction. @param done may be NULL @retval QL_EFULL */
+/** Queue a transaction; loop thread only. @param done may be NULL @retval QL_EFULL @retval QL_ECLOSED is closing */
 int ql_store_submit(struct ql_store *s, ql_txn_fn fn, ql_txn_done done, void *arg, struct ql_err *err);
 /** Run one and wait (start-up and tests only; never on a live loop). */
 int ql_store_run(struct ql_store *s, ql_txn_fn fn, void *arg, struct ql_err *err);
@@ -73,11 +81,19 @@ static inline struct ql_value ql_null(void)
     return (struct ql_value){.type = QL_COL_NULL};
 }
 
-/** Sealing of columns that hold secrets (decision 25): AES-256-GCM under store_key_file (made at first use, 0600). */
+/**
+ * Sealing of columns that hold secrets (decision 25): AES-256-GCM under store_key_file (made at first use, 0600).
+ * Sealed form: version byte 1, IV of 12 random bytes, ciphertext, tag of 16 bytes; the version is authenticated.
+ */
 struct ql_seal;
+/**
+ * Read the key, or make it: 32 random bytes, never replacing a file.
+ * @retval QL_EACCES the file may be read by others or belongs to somebody else @retval QL_ERANGE not 32 bytes
+ */
 int ql_seal_open(const char *key_file, struct ql_seal **ret, struct ql_err *err);
 int ql_seal_wrap(const struct ql_seal *s, const void *data, size_t len, uint8_t **ret, size_t *ret_len,
                  struct ql_err *err);
+/** @retval QL_ECRYPTO changed, cut, or sealed under another key: one text for all */
 int ql_seal_unwrap(const struct ql_seal *s, const void *data, size_t len, struct ql_secret **ret,
                    struct ql_err *err);
 void ql_seal_free(struct ql_seal *s);
