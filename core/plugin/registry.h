@@ -33,12 +33,15 @@ struct ql_plugin_file {
  * @retval QL_ENOTFOUND @retval QL_EACCES names file, mode and rule @retval QL_ERANGE name
  */
 int ql_plugin_file_open(const char *dir, const char *name, struct ql_plugin_file *ret, struct ql_err *err);
+/** The same for a path that ends in .so or .lua (tools that are given a file). */
+int ql_plugin_path_open(const char *path, struct ql_plugin_file *ret, struct ql_err *err);
 void ql_plugin_file_close(struct ql_plugin_file *f);
 
 /** All plugins of this process. */
 struct ql_registry;
 struct ql_registry_config {
-    uint32_t sites; /**< QL_KIND bits (1 << kind) that this process uses; others are loaded but not kept */
+    uint32_t
+        sites; /**< QL_KIND bits (1 << kind) that this process uses (0: all); others are loaded but not kept */
     size_t plugin_memory;      /**< allowance of each plugin's host->alloc, bytes; 0: 1 GiB */
     size_t lua_memory;         /**< 0: QL_LUA_MEMORY */
     uint64_t lua_instructions; /**< 0: QL_LUA_INSTRUCTIONS */
@@ -60,10 +63,17 @@ int ql_registry_load_all(struct ql_registry *r, const char *dir, const char *con
 /** Order validators by `after`. Called by ql_registry_load_all(). @retval QL_ERANGE names the cycle or the unknown name */
 int ql_registry_order(struct ql_registry *r, struct ql_err *err);
 
+/** Free memory that a component handed over (made with host->alloc: new state, …); NULL is allowed. Before ql_registry_free(). */
+void ql_plugin_memory_free(void *p);
+
 /** A component as found. */
 struct ql_found {
-    const struct ql_component *head; /**< NULL: not found */
-    void *plugin;                    /**< first argument of its functions */
+    /**
+     * NULL: not found. A copy of this release's full size: functions that an older or smaller plugin does not have are
+     * NULL, those its kind requires are always there.
+     */
+    const struct ql_component *head;
+    void *plugin; /**< first argument of its functions */
     const char *plugin_name;
 };
 struct ql_found ql_registry_find(const struct ql_registry *r, uint32_t kind, const char *name);
