@@ -25,3 +25,5 @@ int ql_accept_from_json(const json_t *hash, const json_t *enc, const json_t *sig
 bool ql_accepts_hash(const struct ql_accept *a, const char *name, size_t len);
 bool ql_accepts_enc(const struct ql_accept *a, const char *name, size_t len);
 bool ql_accepts_sign(const struct ql_accept *a, const char *name, size_t len);
+/** @return true when both names are known and mean the same key type ("rsa" and "rsa2048") */
+bool ql_same_enc(const char *a, const char *b);

@@ -63,6 +63,7 @@ struct ql_quote_in {
     const char *pubkey; /**< payload key text that PCR 16 must bind; NULL: not checked */
     size_t pubkey_len;
     const struct ql_clock *previous; /**< of the last pass; NULL: first quote */
+    bool any_clock;                  /**< the clock is not judged (identity checks only) */
 };
 
 /** What is proven by a quote that passed. */
