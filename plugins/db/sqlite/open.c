@@ -9,6 +9,10 @@
 
 #include "sqlite.h"
 
+enum {
+    SMALLEST_PAGE = 512 /* bytes; of SQLite's file format */
+};
+
 /* Names that Keylime's operators know; other schemas are files of their own name. */
 static const struct {
     const char *schema, *file;
@@ -130,6 +134,10 @@ static int make_file(struct sq_db *db, struct ql_err *err)
                               strerror(errno));
     if (!S_ISREG(st.st_mode))
         return db->host->fail(err, QL_EACCES, "database %s is not a regular file", db->path);
+    /* SQLite takes a file that is shorter than the smallest page for an empty one, and would overwrite it. */
+    if (st.st_size > 0 && st.st_size < SMALLEST_PAGE)
+        return db->host->fail(err, QL_ECORRUPT, "database %s is damaged (%lld bytes); it was left as it is",
+                              db->path, (long long)st.st_size);
     return QL_OK;
 }
 

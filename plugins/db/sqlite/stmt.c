@@ -7,8 +7,11 @@
 
 static int code_of(struct sq_db *db, int result)
 {
+    int last = errno;
     int sys = db->conn ? sqlite3_system_errno(db->conn) : 0;
 
+    if (!sys)
+        sys = last;
     switch (result) {
     case SQLITE_CONSTRAINT_PRIMARYKEY:
     case SQLITE_CONSTRAINT_UNIQUE:
@@ -42,7 +45,7 @@ static int code_of(struct sq_db *db, int result)
     case SQLITE_CANTOPEN:
         return sys == EACCES || sys == EROFS || sys == EPERM ? QL_EACCES : QL_EIO;
     case SQLITE_IOERR:
-        return sys == ENOSPC || sys == EDQUOT ? QL_EFULL : QL_EIO;
+        return sys == ENOSPC || sys == EDQUOT || sys == EFBIG ? QL_EFULL : QL_EIO;
     default:
         return QL_EINTERNAL;
     }
@@ -71,8 +74,10 @@ int sq_fail(struct sq_db *db, int result, const char *what, struct ql_err *err)
 
 int sq_exec(struct sq_db *db, const char *sql, struct ql_err *err)
 {
-    int r = sqlite3_exec(db->conn, sql, NULL, NULL, NULL);
+    int r;
 
+    errno = 0; /* code_of() looks at it: SQLite does not keep the reason why a commit could not write */
+    r = sqlite3_exec(db->conn, sql, NULL, NULL, NULL);
     return r == SQLITE_OK ? QL_OK : sq_fail(db, r, sql, err);
 }
 
