@@ -99,6 +99,7 @@ static EVP_PKEY *from_params(const char *type, OSSL_PARAM_BLD *build)
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
     EVP_PKEY *pkey = NULL;
 
+    ERR_clear_error();
     if (!params || !ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||
         EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1)
         pkey = NULL;
@@ -196,21 +197,6 @@ static bool is_one_block(const char *pem, size_t len, const char *label)
     return only_blanks(pem, (size_t)(start - pem)) && only_blanks(stop, len - (size_t)(stop - pem));
 }
 
-int ql_key_from_pem(const char *pem, size_t len, struct ql_key **ret, struct ql_err *err)
-{
-    BIO *bio;
-    EVP_PKEY *pkey;
-
-    if (len > PEM_MAX)
-        return ql_fail(err, QL_ELIMIT, "PEM key of %zu bytes, at most %d", len, PEM_MAX);
-    if (!is_one_block(pem, len, "PUBLIC KEY"))
-        return ql_fail(err, QL_EPARSE, "not one PEM block PUBLIC KEY");
-    bio = BIO_new_mem_buf(pem, (int)len);
-    pkey = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
-    BIO_free(bio);
-    return pkey ? ql_key_from_native(pkey, ret, err) : openssl_fail(err, "public key");
-}
-
 /* Never prompts: without a password, an encrypted key is a failure. */
 static int give_password(char *out, int room, int writing, void *arg)
 {
@@ -223,6 +209,23 @@ static int give_password(char *out, int room, int writing, void *arg)
     return (int)ql_secret_len(password);
 }
 
+int ql_key_from_pem(const char *pem, size_t len, struct ql_key **ret, struct ql_err *err)
+{
+    BIO *bio;
+    EVP_PKEY *pkey;
+
+    if (len > PEM_MAX)
+        return ql_fail(err, QL_ELIMIT, "PEM key of %zu bytes, at most %d", len, PEM_MAX);
+    if (!is_one_block(pem, len, "PUBLIC KEY"))
+        return ql_fail(err, QL_EPARSE, "not one PEM block PUBLIC KEY");
+    ERR_clear_error();
+    bio = BIO_new_mem_buf(pem, (int)len);
+    /* A block may claim to be encrypted, and OpenSSL's own answer to that is to ask the terminal. */
+    pkey = bio ? PEM_read_bio_PUBKEY(bio, NULL, give_password, NULL) : NULL;
+    BIO_free(bio);
+    return pkey ? ql_key_from_native(pkey, ret, err) : openssl_fail(err, "public key");
+}
+
 int ql_key_from_private_pem(const char *pem, size_t len, const struct ql_secret *password,
                             struct ql_key **ret, struct ql_err *err)
 {
@@ -231,6 +234,7 @@ int ql_key_from_private_pem(const char *pem, size_t len, const struct ql_secret 
 
     if (len > PEM_MAX)
         return ql_fail(err, QL_ELIMIT, "PEM key of %zu bytes, at most %d", len, PEM_MAX);
+    ERR_clear_error();
     bio = BIO_new_mem_buf(pem, (int)len);
     pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, give_password, (void *)(uintptr_t)password) : NULL;
     BIO_free(bio);
@@ -304,7 +308,7 @@ char *ql_key_public_pem(const struct ql_key *k)
 int ql_key_private_pem(const struct ql_key *k, const struct ql_secret *password, struct ql_secret **ret,
                        struct ql_err *err)
 {
-    BIO *bio = BIO_new(BIO_s_secmem() ? BIO_s_secmem() : BIO_s_mem());
+    BIO *bio = BIO_new(BIO_s_secmem());
     char *data = NULL;
     long len;
     int r;
