@@ -29,6 +29,8 @@ static bool is_for(const struct ql_attest_head *head, const char *agent_id)
     size_t id_len = strlen(agent_id);
     uint8_t digest[QL_DIGEST_MAX];
 
+    if (id_len == 0)
+        return false; /* no qualifying data at all would be "for" nobody */
     if (head->extra_len == id_len && ql_equal_ct(head->extra, agent_id, id_len))
         return true;
     return head->extra_len == ql_hash_len(QL_SHA256) &&

@@ -15,7 +15,8 @@
 enum {
     SEED_LEN_MAX = 512,
     POINT_LEN_MAX = 66,
-    SECRET_LEN_MAX = 128
+    SECRET_LEN_MAX = 128,
+    ID_OBJECT_LEN_MAX = 2 * (2 + QL_DIGEST_MAX) /* what TPM2B_ID_OBJECT has room for */
 };
 
 /* KDFa, SP 800-108 counter mode (TPM 2.0 part 1, 11.4.10.2). One block is always enough here: bits <= digest. */
@@ -211,7 +212,8 @@ int ql_credential_split(const uint8_t *blob, size_t len, const uint8_t **id_obje
         return ql_fail(err, QL_EPARSE, "credential blob has magic 0x%08x and version %u", magic, version);
     id = ql_reader_tpm2b(&r, &id_len);
     shared = ql_reader_tpm2b(&r, &shared_len);
-    if (!ql_reader_done(&r) || id_len == 0 || shared_len == 0 || shared_len > SEED_LEN_MAX)
+    if (!ql_reader_done(&r) || id_len == 0 || id_len > ID_OBJECT_LEN_MAX || shared_len == 0 ||
+        shared_len > SEED_LEN_MAX)
         return ql_fail(err, QL_EPARSE, "credential blob of %zu bytes is cut short or too long", len);
     *id_object = id;
     *id_object_len = id_len;

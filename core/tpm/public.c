@@ -188,11 +188,16 @@ static int check_attributes(const struct ql_tpm_public *p, const struct attribut
 static int check_size(const struct ql_tpm_public *p, const char *what, struct ql_err *err)
 {
     ql_auto(ql_key_freep) struct ql_key *key = NULL;
+    int r;
 
     if (p->is_rsa && (p->rsa_bits < 2048 || p->rsa_bits > 4096))
         return ql_fail(err, QL_ERANGE, "%s: RSA key of %u bits", what, p->rsa_bits);
     /* Import checks the rest: the point is on its curve, the exponent is usable. */
-    return ql_tpm_public_key(p, &key, err);
+    r = ql_tpm_public_key(p, &key, err);
+    if (r == QL_OK && p->is_rsa && ql_key_bits(key) != p->rsa_bits)
+        r = ql_fail(err, QL_ERANGE, "%s: RSA modulus of %u bits in a key of %u", what, ql_key_bits(key),
+                    p->rsa_bits);
+    return r;
 }
 
 int ql_tpm_check_ak(const struct ql_tpm_public *p, struct ql_err *err)

@@ -69,7 +69,7 @@ static int read_structures(struct parts *p, enum ql_quote_stage *stage, struct q
         return fail_at(stage, QL_STAGE_ATTEST, r);
     r = ql_signature_read(p->signature, p->signature_len, &p->sig, err);
     if (r < 0)
-        return fail_at(stage, QL_STAGE_SIGNATURE, r);
+        return fail_at(stage, QL_STAGE_ATTEST, r);
     r = ql_pcr_blob_read(p->blob, p->blob_len, &p->pcrs, err);
     return r < 0 ? fail_at(stage, QL_STAGE_PCR_BLOB, r) : QL_OK;
 }
