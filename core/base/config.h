@@ -39,7 +39,7 @@ struct ql_setting {
 /**
  * Load everything.
  * @param program    "verifier" for verifier.conf
- * @param groups     schema; more can be known only after plugins are loaded: see ql_config_check()
+ * @param groups     schema; more can be known only after plugins are loaded: see ql_config_add_group()
  * @param config_dir replaces the system folders; NULL: the system's
  */
 int ql_config_load(const char *program, const struct ql_option_group *groups, const char *config_dir,
@@ -55,22 +55,27 @@ QL_DEFINE_CLEANUP(struct ql_config, ql_config_free)
 int ql_config_add_group(struct ql_config *c, const struct ql_option_group *group, struct ql_err *err);
 int ql_config_finish(const struct ql_config *c, struct ql_err *err);
 
+/** @return true when @p group is known and has a row @p name */
+bool ql_config_has(const struct ql_config *c, const char *group, const char *name);
 /** Values. Asking for an option without a row, or of another type, is a programming error: abort(). Borrowed. */
 int64_t ql_config_int(const struct ql_config *c, const char *group, const char *name);
 bool ql_config_bool(const struct ql_config *c, const char *group, const char *name);
 double ql_config_float(const struct ql_config *c, const char *group, const char *name);
-const char *ql_config_string(const struct ql_config *c, const char *group,
-                             const char *name); /**< never NULL */
+/** Never NULL. */
+const char *ql_config_string(const struct ql_config *c, const char *group, const char *name);
 const char *ql_config_item(const struct ql_config *c, const char *group, const char *name, size_t n);
-size_t ql_config_count(const struct ql_config *c, const char *group,
-                       const char *name); /**< items or groups */
-/** Field @p field (a string or int as text) of group number @p n of a QL_OPT_GROUPS option; "" when absent. */
+/** Items or groups. */
+size_t ql_config_count(const struct ql_config *c, const char *group, const char *name);
+/** Field @p field (a string or int as text) of group number @p n of a QL_OPT_GROUPS option; when absent its default or "". */
 const char *ql_config_field(const struct ql_config *c, const char *group, const char *name, size_t n,
                             const char *field);
 /** The same values as a plugin sees them; borrowed from @p c, one group. */
 const struct ql_options *ql_config_options(struct ql_config *c, const char *group);
 
-/** --show-config: each option with its value and where it came from; secrets as "***". */
+/** --show-config: `group.option = value  # origin`, values as in a file; secrets as "***". */
 void ql_config_show(const struct ql_config *c, FILE *out);
-/** A commented sample file of all rows with their defaults (installed as NAME.conf.sample, source of the man page). */
+/**
+ * A sample file: every row with its help and its default, commented out (installed as NAME.conf.sample, source of the
+ * man page). It parses as it stands, and with the marks before the options removed.
+ */
 void ql_config_sample(const struct ql_option_group *groups, FILE *out);

@@ -11,8 +11,9 @@ struct ql_config_file {
 };
 
 /**
- * Read and parse. Refused besides grammar errors: files above QL_CONFIG_FILE_MAX, `@include` (conf.d folders merge), and
- * integer literals of ten or more digits (libconfig 1.5 wraps them silently; write them as text).
+ * Read and parse. Refused besides grammar errors: files above QL_CONFIG_FILE_MAX, `@include` (conf.d folders merge), what
+ * is not UTF-8, and integer literals that libconfig's releases read differently or wrap: ten or more digits, more than
+ * 31 bits in hex, a leading zero (write them as text).
  * @retval QL_ENOTFOUND @retval QL_EACCES @retval QL_EPARSE with file and line
  */
 int ql_config_file_read(const char *path, struct ql_config_file *ret, struct ql_err *err);

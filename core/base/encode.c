@@ -5,111 +5,128 @@
 #include "encode.h"
 #include "error.h"
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/*
+ * Keys and payloads pass through here, so characters are computed and not looked up: neither branch nor address depends
+ * on the bytes. Only whether and where a text is malformed shows.
+ */
+
+/* All ones when lo <= c <= hi, else 0; all arguments below 256. */
+static unsigned within(unsigned c, unsigned lo, unsigned hi)
+{
+    return 0u - (((lo - c - 1) & (c - hi - 1)) >> 31);
+}
+
+static char base64_char(unsigned v)
+{
+    return (char)((within(v, 0, 25) & (v + 'A')) | (within(v, 26, 51) & (v - 26 + 'a')) |
+                  (within(v, 52, 61) & (v - 52 + '0')) | (within(v, 62, 62) & '+') |
+                  (within(v, 63, 63) & '/'));
+}
+
+/* 0 to 63; 64 for a character outside the alphabet. */
+static unsigned base64_value(char ch)
+{
+    unsigned c = (unsigned char)ch;
+    unsigned upper = within(c, 'A', 'Z'), lower = within(c, 'a', 'z'), digit = within(c, '0', '9');
+    unsigned plus = within(c, '+', '+'), slash = within(c, '/', '/');
+
+    return (upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (digit & (c - '0' + 52)) | (plus & 62) |
+           (slash & 63) | (~(upper | lower | digit | plus | slash) & 64);
+}
+
+static char hex_char(unsigned v)
+{
+    return (char)((within(v, 0, 9) & (v + '0')) | (within(v, 10, 15) & (v - 10 + 'a')));
+}
+
+/* 0 to 15; 16 for anything but a hex digit. */
+static unsigned hex_value(char ch)
+{
+    unsigned c = (unsigned char)ch;
+    unsigned digit = within(c, '0', '9'), lower = within(c, 'a', 'f'), upper = within(c, 'A', 'F');
+
+    return (digit & (c - '0')) | (lower & (c - 'a' + 10)) | (upper & (c - 'A' + 10)) |
+           (~(digit | lower | upper) & 16);
+}
 
 size_t ql_base64_encode(const void *data, size_t len, char *out)
 {
-    const uint8_t *in = data;
-    char *o = out;
-    size_t i;
+    const uint8_t *p = data;
+    size_t at = 0;
 
-    for (i = 0; len - i >= 3; i += 3) {
-        uint32_t v = (uint32_t)in[i] << 16 | (uint32_t)in[i + 1] << 8 | in[i + 2];
+    for (; len >= 3; len -= 3, p += 3) {
+        out[at++] = base64_char(p[0] >> 2);
+        out[at++] = base64_char((p[0] & 3u) << 4 | p[1] >> 4);
+        out[at++] = base64_char((p[1] & 15u) << 2 | p[2] >> 6);
+        out[at++] = base64_char(p[2] & 63u);
+    }
+    if (len > 0) {
+        unsigned second = len > 1 ? p[1] : 0;
 
-        *o++ = alphabet[v >> 18];
-        *o++ = alphabet[v >> 12 & 63];
-        *o++ = alphabet[v >> 6 & 63];
-        *o++ = alphabet[v & 63];
+        out[at++] = base64_char(p[0] >> 2);
+        out[at++] = base64_char((p[0] & 3u) << 4 | second >> 4);
+        out[at++] = '=';
+        if (len > 1)
+            out[at - 1] = base64_char((second & 15u) << 2);
+        out[at++] = '=';
     }
-    if (len - i == 1) {
-        *o++ = alphabet[in[i] >> 2];
-        *o++ = alphabet[(in[i] & 3) << 4];
-        *o++ = '=';
-        *o++ = '=';
-    } else if (len - i == 2) {
-        *o++ = alphabet[in[i] >> 2];
-        *o++ = alphabet[(in[i] & 3) << 4 | in[i + 1] >> 4];
-        *o++ = alphabet[(in[i + 1] & 15) << 2];
-        *o++ = '=';
-    }
-    *o = '\0';
-    return (size_t)(o - out);
+    out[at] = '\0';
+    return at;
 }
 
 char *ql_base64_dup(const void *data, size_t len)
 {
-    char *out = len < SIZE_MAX / 2 ? malloc(QL_BASE64_LEN(len) + 1) : NULL;
+    char *text;
 
-    if (out)
-        ql_base64_encode(data, len, out);
-    return out;
+    if (len > SIZE_MAX / 2)
+        return NULL;
+    text = malloc(QL_BASE64_LEN(len) + 1);
+    if (text)
+        (void)ql_base64_encode(data, len, text); /* the length is known */
+    return text;
 }
 
-/* Values of the alphabet; 0xff for what is not in it. */
-static const uint8_t *reverse_alphabet(void)
+/* Bytes that @p text_len characters stand for. */
+static int base64_measure(const char *text, size_t text_len, size_t *ret, struct ql_err *err)
 {
-    static const uint8_t values[256] = {
-#define N 255
-        N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,
-        N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  62, N,  N,  N,  63,
-        52, 53, 54, 55, 56, 57, 58, 59, 60, 61, N,  N,  N,  N,  N,  N,  N,  0,  1,  2,  3,  4,  5,  6,
-        7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, N,  N,  N,  N,  N,
-        N,  26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48,
-        49, 50, 51, N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,
-        N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,
-        N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,
-        N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,
-        N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,
-        N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,
-#undef N
-    };
-
-    return values;
-}
-
-/* Bytes that @p text_len characters stand for, given the padding at their end. */
-static int decoded_len(const char *text, size_t text_len, size_t *ret, struct ql_err *err)
-{
-    size_t padding = 0;
+    size_t len = text_len / 4 * 3;
 
     if (text_len % 4 != 0)
-        return ql_fail(err, QL_EPARSE, "base64 of %zu characters is not a multiple of 4", text_len);
+        return ql_fail(err, QL_EPARSE,
+                       "base64 of %zu characters is not a multiple of 4 (padding is required)", text_len);
     if (text_len > 0 && text[text_len - 1] == '=')
-        padding = text[text_len - 2] == '=' ? 2 : 1;
-    *ret = text_len / 4 * 3 - padding;
+        len -= text[text_len - 2] == '=' ? 2 : 1;
+    *ret = len;
     return QL_OK;
 }
 
 int ql_base64_decode(const char *text, size_t text_len, uint8_t *out, size_t out_len, size_t *ret_len,
                      struct ql_err *err)
 {
-    const uint8_t *value = reverse_alphabet();
-    size_t len, symbols;
-    uint32_t bits = 0;
-    unsigned have = 0;
-    uint8_t *o = out;
-    int r = decoded_len(text, text_len, &len, err);
+    size_t len = 0, at = 0;
+    int r = base64_measure(text, text_len, &len, err);
 
     if (r < 0)
         return r;
     if (len > out_len)
         return ql_fail(err, QL_ELIMIT, "base64 of %zu bytes, at most %zu", len, out_len);
-    symbols = text_len - (text_len / 4 * 3 - len);
-    for (size_t i = 0; i < symbols; i++) {
-        uint8_t v = value[(uint8_t)text[i]];
+    for (size_t i = 0; i < text_len; i += 4) {
+        size_t have = len - at < 3 ? len - at : 3; /* bytes of this group of four */
+        uint32_t bits = 0;
 
-        if (v == 255)
-            return ql_fail(err, QL_EPARSE, "character %zu is not base64", i);
-        bits = bits << 6 | v;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            *o++ = (uint8_t)(bits >> have);
+        for (size_t j = 0; j < 4; j++) {
+            unsigned v = j <= have ? base64_value(text[i + j]) : 0;
+
+            if (v > 63)
+                return ql_fail(err, QL_EPARSE, "base64 has a character that is not allowed at place %zu",
+                               i + j);
+            bits = bits << 6 | v;
         }
+        if (have < 3 && (bits & (UINT32_C(0xffffff) >> (8 * have))) != 0)
+            return ql_fail(err, QL_EPARSE, "base64 has stray bits in its last symbol at place %zu", i + have);
+        for (size_t j = 0; j < have; j++)
+            out[at++] = (uint8_t)(bits >> (16 - 8 * j));
     }
-    /* Bits that belong to no byte must be zero, or two texts would mean the same bytes. */
-    if ((bits & ((UINT32_C(1) << have) - 1)) != 0)
-        return ql_fail(err, QL_EPARSE, "stray bits at the end of base64");
     *ret_len = len;
     return QL_OK;
 }
@@ -118,8 +135,8 @@ int ql_base64_decode_dup(const char *text, size_t text_len, size_t max_len, uint
                          struct ql_err *err)
 {
     uint8_t *out;
-    size_t len;
-    int r = decoded_len(text, text_len, &len, err);
+    size_t len = 0;
+    int r = base64_measure(text, text_len, &len, err);
 
     if (r < 0)
         return r;
@@ -140,45 +157,37 @@ int ql_base64_decode_dup(const char *text, size_t text_len, size_t max_len, uint
 
 void ql_hex_encode(const void *data, size_t len, char *out)
 {
-    static const char digits[] = "0123456789abcdef";
-    const uint8_t *in = data;
+    const uint8_t *p = data;
 
     for (size_t i = 0; i < len; i++) {
-        *out++ = digits[in[i] >> 4];
-        *out++ = digits[in[i] & 15];
+        out[2 * i] = hex_char(p[i] >> 4);
+        out[2 * i + 1] = hex_char(p[i] & 15u);
     }
-    *out = '\0';
+    out[2 * len] = '\0';
 }
 
 char *ql_hex_dup(const void *data, size_t len)
 {
-    char *out = len < SIZE_MAX / 2 ? malloc(2 * len + 1) : NULL;
+    char *text;
 
-    if (out)
-        ql_hex_encode(data, len, out);
-    return out;
-}
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+    if (len > SIZE_MAX / 4)
+        return NULL;
+    text = malloc(2 * len + 1);
+    if (text)
+        ql_hex_encode(data, len, text);
+    return text;
 }
 
 int ql_hex_decode(const char *text, size_t text_len, uint8_t *out, size_t out_len, struct ql_err *err)
 {
     if (text_len % 2 != 0 || text_len / 2 != out_len)
-        return ql_fail(err, QL_EPARSE, "%zu hex digits, not %zu", text_len, 2 * out_len);
+        return ql_fail(err, QL_EPARSE, "hex of %zu digits, expected %zu", text_len, 2 * out_len);
     for (size_t i = 0; i < out_len; i++) {
-        int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
+        unsigned high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
 
-        if (high < 0 || low < 0)
-            return ql_fail(err, QL_EPARSE, "character %zu is not a hex digit", 2 * i + (high < 0 ? 0 : 1));
+        if ((high | low) > 15)
+            return ql_fail(err, QL_EPARSE, "hex has a character that is not a digit at place %zu",
+                           2 * i + (high > 15 ? 0 : 1));
         out[i] = (uint8_t)(high << 4 | low);
     }
     return QL_OK;
@@ -190,7 +199,7 @@ int ql_hex_decode_upto(const char *text, size_t text_len, uint8_t *out, size_t o
     int r;
 
     if (text_len % 2 != 0)
-        return ql_fail(err, QL_EPARSE, "an odd number of hex digits (%zu)", text_len);
+        return ql_fail(err, QL_EPARSE, "hex of %zu digits: the number is odd", text_len);
     if (text_len / 2 > out_len)
         return ql_fail(err, QL_ELIMIT, "hex of %zu bytes, at most %zu", text_len / 2, out_len);
     r = ql_hex_decode(text, text_len, out, text_len / 2, err);

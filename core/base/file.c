@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -9,11 +10,12 @@
 #include "cleanup.h"
 #include "error.h"
 #include "file.h"
+#include "secret.h"
 
 enum {
-    FIRST_READ = 16 * 1024,
-    PATH_LEN_MAX = 4096,
-    TRIES = 16
+    FIRST_READ = 16 * 1024, /**< bytes; the first allocation when the size is not known */
+    PATH_LEN_MAX = 4096,    /**< PATH_MAX of Linux, with the NUL */
+    TRIES = 16              /**< random temporary names before giving up */
 };
 
 static int from_errno(struct ql_err *err, const char *what, const char *path)
@@ -48,18 +50,48 @@ static int from_errno(struct ql_err *err, const char *what, const char *path)
     return ql_fail(err, code, "%s %s: %m", what, path);
 }
 
+/* What was read may be a key: memory that is left behind is wiped. */
+struct contents {
+    uint8_t *data;
+    size_t room; /* bytes, with one for the NUL */
+};
+
+static void contents_done(struct contents *c)
+{
+    if (c->data)
+        ql_wipe(c->data, c->room);
+    free(c->data);
+    c->data = NULL;
+}
+
+static bool contents_grow(struct contents *c, size_t room)
+{
+    struct contents larger = {malloc(room), room};
+
+    if (!larger.data)
+        return false;
+    if (c->data)
+        memcpy(larger.data, c->data, c->room);
+    contents_done(c);
+    *c = larger;
+    return true;
+}
+
 /* Read to the end of file; grows by doubling up to one byte more than the limit, to see that it is exceeded. */
-static int read_all(int fd, const char *path, size_t max_len, uint8_t **ret, size_t *ret_len,
+static int read_all(int fd, const char *path, size_t first, size_t max_len, uint8_t **ret, size_t *ret_len,
                     struct ql_err *err)
 {
-    size_t room = FIRST_READ < max_len ? FIRST_READ : max_len, len = 0;
-    ql_auto_free uint8_t *data = malloc(room + 2);
+    ql_auto(contents_done) struct contents c = {0};
+    size_t len = 0;
 
-    if (!data)
+    if (!contents_grow(&c, first))
         return ql_fail_nomem(err);
     for (;;) {
-        ssize_t got = read(fd, data + len, room + 1 - len);
+        ssize_t got;
 
+        if (c.room - len < 2 && !contents_grow(&c, c.room > max_len / 2 ? max_len + 2 : 2 * c.room))
+            return ql_fail_nomem(err);
+        got = read(fd, c.data + len, c.room - 1 - len);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -69,18 +101,9 @@ static int read_all(int fd, const char *path, size_t max_len, uint8_t **ret, siz
         len += (size_t)got;
         if (len > max_len)
             return ql_fail(err, QL_ELIMIT, "%s is larger than %zu bytes", path, max_len);
-        if (len > room) {
-            size_t more = room > max_len / 2 ? max_len : room * 2;
-            uint8_t *larger = realloc(data, more + 2);
-
-            if (!larger)
-                return ql_fail_nomem(err);
-            data = larger;
-            room = more;
-        }
     }
-    data[len] = '\0';
-    *ret = ql_steal(data);
+    c.data[len] = '\0';
+    *ret = ql_steal(c.data);
     *ret_len = len;
     return QL_OK;
 }
@@ -89,9 +112,19 @@ int ql_file_read(const char *path, size_t max_len, uint8_t **ret, size_t *ret_le
 {
     ql_auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
+    struct stat st;
+    size_t first = FIRST_READ;
+
     if (fd < 0)
         return from_errno(err, "opening", path);
-    return read_all(fd, path, max_len, ret, ret_len, err);
+    if (max_len > SIZE_MAX / 4)
+        max_len = SIZE_MAX / 4;
+    /* st_size sizes the first allocation and no more: securityfs says 0, a growing log too little. */
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+        first = (uint64_t)st.st_size < max_len ? (size_t)st.st_size + 2 : max_len + 2;
+    else if (first > max_len)
+        first = max_len + 2;
+    return read_all(fd, path, first, max_len, ret, ret_len, err);
 }
 
 static int write_all(int fd, const void *data, size_t len)
@@ -178,16 +211,20 @@ int ql_file_write(const char *path, mode_t mode, const void *data, size_t len, s
     return QL_OK;
 }
 
-static int make_one(const char *path, mode_t mode, struct ql_err *err)
+/* Make one folder of the path. @param last  it must be a folder itself and no link to one */
+static int make_one(const char *path, mode_t mode, bool last, struct ql_err *err)
 {
     struct stat st;
 
     if (mkdir(path, mode) == 0)
-        return QL_OK;
+        return chmod(path, mode) == 0 ? QL_OK
+                                      : from_errno(err, "setting the mode of", path); /* the umask cut it */
     if (errno != EEXIST)
         return from_errno(err, "making folder", path);
-    if (stat(path, &st) != 0)
+    if ((last ? lstat(path, &st) : stat(path, &st)) != 0)
         return from_errno(err, "looking at", path);
+    if (S_ISLNK(st.st_mode))
+        return ql_fail(err, QL_EEXIST, "%s is a link, not a folder", path);
     if (!S_ISDIR(st.st_mode))
         return ql_fail(err, QL_EEXIST, "%s is not a folder", path);
     return QL_OK;
@@ -196,35 +233,35 @@ static int make_one(const char *path, mode_t mode, struct ql_err *err)
 int ql_dir_make(const char *path, mode_t mode, struct ql_err *err)
 {
     char part[PATH_LEN_MAX];
-    struct stat st;
     size_t len = strlen(path);
 
     if (len == 0 || len >= sizeof part)
         return ql_fail(err, QL_ELIMIT, "path of %zu characters, at most %zu", len, sizeof part - 1);
     memcpy(part, path, len + 1);
+    while (len > 1 && part[len - 1] == '/') /* "link/" would be the folder behind the link */
+        part[--len] = '\0';
     for (char *c = part + 1; *c != '\0'; c++) {
         int r;
 
-        if (*c != '/')
+        if (*c != '/' || c[-1] == '/')
             continue;
         *c = '\0';
-        r = make_one(part, mode, err);
+        r = make_one(part, mode, false, err);
         if (r < 0)
             return r;
         *c = '/';
     }
-    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
-        return ql_fail(err, QL_EEXIST, "%s is a link, not a folder", path);
-    return make_one(part, mode, err);
+    return make_one(part, mode, true, err);
 }
 
 char *ql_path_join(const char *dir, const char *name)
 {
+    size_t len = strlen(dir);
     char *path;
 
-    if (name[0] == '/')
+    if (name[0] == '/' || len == 0)
         return strdup(name);
-    return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
+    return asprintf(&path, "%s%s%s", dir, dir[len - 1] == '/' ? "" : "/", name) < 0 ? NULL : path;
 }
 
 int ql_state_dir_lock(const char *dir, int *ret_fd, struct ql_err *err)

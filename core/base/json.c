@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "buf.h"
 #include "error.h"
 #include "json.h"
 
@@ -34,6 +33,28 @@ static int check_depth(const char *text, size_t len, struct ql_err *err)
     return QL_OK;
 }
 
+/* In our words: the library's repeat a part of the document, and that may be a key. */
+static const char *reason(const json_error_t *why)
+{
+    switch (json_error_code(why)) {
+    case json_error_duplicate_key:
+        return "the same key twice in an object";
+    case json_error_premature_end_of_input:
+        return "ends too early";
+    case json_error_end_of_input_expected:
+        return "something follows the value";
+    case json_error_invalid_utf8:
+        return "not UTF-8";
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        return "NUL character";
+    case json_error_numeric_overflow:
+        return "a number is too large";
+    default:
+        return "not JSON";
+    }
+}
+
 int ql_json_parse(const char *text, size_t len, size_t max_len, json_t **ret, struct ql_err *err)
 {
     json_error_t why;
@@ -45,9 +66,11 @@ int ql_json_parse(const char *text, size_t len, size_t max_len, json_t **ret, st
     r = check_depth(text, len, err);
     if (r < 0)
         return r;
-    value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    value = json_loadb(len > 0 ? text : "", len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    if (!value && json_error_code(&why) == json_error_out_of_memory)
+        return ql_fail_nomem(err);
     if (!value)
-        return ql_fail(err, QL_EPARSE, "JSON line %d column %d: %s", why.line, why.column, why.text);
+        return ql_fail(err, QL_EPARSE, "JSON line %d column %d: %s", why.line, why.column, reason(&why));
     *ret = value;
     return QL_OK;
 }
@@ -68,39 +91,6 @@ int ql_json_parse_object(const char *text, size_t len, size_t max_len, json_t **
 char *ql_json_text(const json_t *j)
 {
     return json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
-}
-
-/* As Python escapes by default: everything outside ASCII as \u sequences, lower-case hex. */
-static int add_spaced(const char *data, size_t len, void *arg)
-{
-    return ql_buf_add(arg, data, len) == QL_OK ? 0 : -1;
-}
-
-static void lower_escapes(char *text)
-{
-    for (char *c = text; *c != '\0'; c++) {
-        if (*c != '\\')
-            continue;
-        c++;
-        if (*c != 'u')
-            continue;
-        for (int i = 1; i <= 4; i++)
-            if (c[i] >= 'A' && c[i] <= 'F')
-                c[i] = (char)(c[i] - 'A' + 'a');
-    }
-}
-
-char *ql_json_text_spaced(const json_t *j)
-{
-    ql_auto_buf struct ql_buf out = ql_buf_init(SIZE_MAX / 4);
-    char *text;
-
-    if (json_dump_callback(j, add_spaced, &out, JSON_ENSURE_ASCII | JSON_ENCODE_ANY) != 0)
-        return NULL;
-    text = (char *)ql_buf_take(&out, NULL);
-    if (text)
-        lower_escapes(text);
-    return text;
 }
 
 static const json_t *member(const json_t *object, const char *key)

@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "parse.h"
+#include "utf8.h"
 
 /* Digits of a base to a number; overflow and other characters are told apart. */
 static int digits(const char *text, size_t len, unsigned base, uint64_t *ret, struct ql_err *err)
@@ -118,7 +119,7 @@ int ql_parse_size(const char *text, size_t len, uint64_t min, uint64_t max, uint
 
 int ql_parse_float(const char *text, size_t len, double min, double max, double *ret, struct ql_err *err)
 {
-    const char *point = memchr(text, '.', len);
+    const char *point = len > 0 ? memchr(text, '.', len) : NULL;
     size_t whole_len = point ? (size_t)(point - text) : len;
     uint64_t whole, part = 0;
     size_t part_len = point ? len - whole_len - 1 : 0;
@@ -180,48 +181,15 @@ bool ql_component_name_ok(const char *text, size_t len)
     return true;
 }
 
-/* Bytes of the sequence that @p lead begins, with the smallest code point it may carry; 0: cannot begin one. */
-static size_t sequence_len(uint8_t lead, uint32_t *min)
-{
-    if (lead < 0x80) {
-        *min = 1;
-        return 1;
-    }
-    if (lead >= 0xc2 && lead <= 0xdf) {
-        *min = 0x80;
-        return 2;
-    }
-    if (lead >= 0xe0 && lead <= 0xef) {
-        *min = 0x800;
-        return 3;
-    }
-    if (lead >= 0xf0 && lead <= 0xf4) {
-        *min = 0x10000;
-        return 4;
-    }
-    return 0;
-}
-
 bool ql_utf8_ok(const char *text, size_t len)
 {
-    const uint8_t *p = (const uint8_t *)text;
-
     while (len > 0) {
-        uint32_t min, code;
-        size_t n = sequence_len(*p, &min);
+        size_t step = ql_utf8_step(text, len);
 
-        if (n == 0 || n > len)
+        if (step == 0 || *text == '\0')
             return false;
-        code = n == 1 ? *p : *p & (0xffu >> (n + 1));
-        for (size_t i = 1; i < n; i++) {
-            if ((p[i] & 0xc0) != 0x80)
-                return false;
-            code = code << 6 | (p[i] & 0x3fu);
-        }
-        if (code < min || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-            return false;
-        p += n;
-        len -= n;
+        text += step;
+        len -= step;
     }
     return true;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -153,17 +154,22 @@ static int absolute(const char *path, char **ret, struct ql_err *err)
     return QL_OK;
 }
 
-static int set_up_log(const struct ql_program *program, const struct ql_config *config, struct ql_err *err)
+static int set_up_log(const struct ql_program *program, const struct ql_config *config, bool open_file,
+                      struct ql_err *err)
 {
-    const char *file = ql_config_string(config, program->component, "log_file");
-    const char *format = ql_config_string(config, program->component, "log_format");
+    const char *file, *format;
     enum ql_log_level level;
-    int r = ql_log_level_parse(ql_config_string(config, program->component, "log_level"), &level, err);
+    int r;
 
+    if (!ql_config_has(config, program->component, "log_level"))
+        return QL_OK; /* a tool without QL_COMMON_ROWS */
+    file = ql_config_string(config, program->component, "log_file");
+    format = ql_config_string(config, program->component, "log_format");
+    r = ql_log_level_parse(ql_config_string(config, program->component, "log_level"), &level, err);
     if (r < 0)
         return r;
     ql_log_setup(program->name, level, strcmp(format, "json") == 0 ? QL_LOG_JSON : QL_LOG_LOGFMT);
-    return *file == '\0' ? QL_OK : ql_log_open(file, err);
+    return *file == '\0' || !open_file ? QL_OK : ql_log_open(file, err);
 }
 
 static int start(const struct ql_program *program, const struct line *l, struct ql_start *ret,
@@ -177,14 +183,27 @@ static int start(const struct ql_program *program, const struct line *l, struct 
         r = ql_config_load(program->component, program->groups, ret->config_dir, l->settings,
                            l->setting_count, &ret->config, err);
     if (r == QL_OK)
-        r = set_up_log(program, ret->config, err);
+        r = set_up_log(program, ret->config, !l->show_config && !l->check_config, err);
     ret->show_config = l->show_config;
     ret->check_config = l->check_config;
     return r;
 }
 
+/* A program started without standard streams must not find its database under number 2. */
+static void hold_standard_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        (void)close(fd); /* nothing is buffered */
+}
+
 static void harden(void)
 {
+    hold_standard_streams();
     umask(077);
     (void)signal(SIGPIPE, SIG_IGN); /* writes report EPIPE instead; cannot fail for this signal */
     if (!QL_KEEP_DUMPABLE)

@@ -15,6 +15,7 @@
 
 enum {
     QL_REGEX_PATTERN_MAX = 64 * 1024, /**< bytes of a pattern */
+    QL_REGEX_SUBJECT_MAX = 64 * 1024, /**< bytes of a subject; a scan from each start is quadratic in it */
     QL_REGEX_MATCH_LIMIT = 100000,    /**< backtracking steps of one match: a few ms */
     QL_REGEX_HEAP_KIB = 16 * 1024     /**< heap of one match */
 };
@@ -28,10 +29,14 @@ enum ql_regex_mode {
     QL_REGEX_SEARCH
 };
 
-/** Compile. @retval QL_EPARSE with position and reason @retval QL_ELIMIT */
+/**
+ * Compile. Classes know Unicode, `.` stops at LF only, `$` also matches before a last LF (as in Python).
+ * A compiled regex is safe from any number of threads.
+ * @retval QL_EPARSE with position and reason @retval QL_ELIMIT
+ */
 int ql_regex_new(const char *pattern, size_t len, enum ql_regex_mode mode, struct ql_regex **ret,
                  struct ql_err *err);
-/** @return 1 matches, 0 does not, negative: QL_ELIMIT (limit reached), QL_EPARSE (subject is not UTF-8) */
+/** @return 1 matches, 0 does not, negative: QL_ELIMIT (limit reached), QL_EPARSE (subject is not UTF-8), QL_ENOMEM */
 int ql_regex_match(const struct ql_regex *re, const char *subject, size_t len, struct ql_err *err);
 void ql_regex_free(struct ql_regex *re);
 QL_DEFINE_CLEANUP(struct ql_regex, ql_regex_free)

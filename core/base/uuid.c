@@ -31,6 +31,7 @@ int ql_uuid_normalise(const char *text, size_t len, char *out, struct ql_err *er
     static const unsigned char hyphens[] = {8, 13, 18, 23};
     const char *whole = text;
     size_t whole_len = len, at = 0, next = 0;
+    char plain[QL_UUID_LEN + 1];
     bool hyphenated;
 
     skip(&text, &len, "urn:uuid:");
@@ -43,7 +44,7 @@ int ql_uuid_normalise(const char *text, size_t len, char *out, struct ql_err *er
         return ql_fail(err, QL_EPARSE, "\"%.*s\" is not a UUID", whole_len > 60 ? 60 : (int)whole_len, whole);
     for (size_t i = 0; i < len; i++) {
         if (next < sizeof hyphens && at == hyphens[next]) {
-            out[at++] = '-';
+            plain[at++] = '-';
             next++;
             if (hyphenated) {
                 if (text[i] != '-')
@@ -53,8 +54,9 @@ int ql_uuid_normalise(const char *text, size_t len, char *out, struct ql_err *er
         }
         if (!isxdigit((unsigned char)text[i]))
             return ql_fail(err, QL_EPARSE, "\"%.*s\" is not a UUID", (int)len, text);
-        out[at++] = (char)tolower((unsigned char)text[i]);
+        plain[at++] = (char)tolower((unsigned char)text[i]);
     }
+    memcpy(out, plain, at);
     out[at] = '\0';
     return QL_OK;
 }
