@@ -20,7 +20,7 @@
     F(INT0, port, "port", 1)                                                                                 \
     F(INT0, regcount, "regcount", 1)                                                                         \
     F(TEXT, key, "challenge_key", 1)                                                                         \
-    F(INT0, created_ns, "created_ns", 1)                                                                     \
+    F(INT, created_ns, "created_ns", 1)                                                                     \
     F(INT0, wrong_tags, "wrong_tags", 1)
 
 #define REGISTRATION_NUMBER(kind, member, column, since) REGISTRATION_##member,
@@ -188,7 +188,7 @@ int ql_registrations_expire(struct ql_txn *t, int64_t before_ns, uint64_t keep, 
                             struct ql_err *err)
 {
     ql_auto(pending_done) struct pending p = {.before_ns = before_ns, .err = err};
-    struct ql_value from[] = {ql_int(0), ql_null()};
+    struct ql_value from[] = {ql_int(0), ql_int(INT64_MIN)};
     size_t drop;
     int r;
 
