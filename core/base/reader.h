@@ -46,7 +46,7 @@ static inline uint16_t ql_reader_u16be(struct ql_reader *r)
 {
     const uint8_t *p = ql_reader_bytes(r, 2);
 
-    return p ? (uint16_t)(p[0] << 8 | p[1]) : 0;
+    return (uint16_t)(p ? (unsigned)p[0] << 8 | p[1] : 0u);
 }
 
 static inline uint32_t ql_reader_u32be(struct ql_reader *r)
@@ -67,7 +67,7 @@ static inline uint16_t ql_reader_u16le(struct ql_reader *r)
 {
     const uint8_t *p = ql_reader_bytes(r, 2);
 
-    return p ? (uint16_t)(p[1] << 8 | p[0]) : 0;
+    return (uint16_t)(p ? (unsigned)p[1] << 8 | p[0] : 0u);
 }
 
 static inline uint32_t ql_reader_u32le(struct ql_reader *r)

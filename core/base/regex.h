@@ -15,9 +15,10 @@
 
 enum {
     QL_REGEX_PATTERN_MAX = 64 * 1024, /**< bytes of a pattern */
-    QL_REGEX_SUBJECT_MAX = 64 * 1024, /**< bytes of a subject; a scan from each start is quadratic in it */
-    QL_REGEX_MATCH_LIMIT = 100000,    /**< backtracking steps of one match: a few ms */
-    QL_REGEX_HEAP_KIB = 16 * 1024     /**< heap of one match */
+    QL_REGEX_SUBJECT_MAX =
+        16 * 1024, /**< bytes of a subject: one step may scan all of it, so a search is quadratic */
+    QL_REGEX_MATCH_LIMIT = 100000, /**< backtracking steps of one match: a few ms */
+    QL_REGEX_HEAP_KIB = 16 * 1024  /**< heap of one match */
 };
 
 struct ql_regex;

@@ -78,10 +78,12 @@ static void pattern_and_subject_have_limits(void **state)
     assert_non_null(text);
     memset(text, 'a', QL_REGEX_PATTERN_MAX + 1);
     assert_int_equal(ql_regex_new(text, QL_REGEX_PATTERN_MAX + 1, QL_REGEX_FULL, &re, &err), QL_ELIMIT);
+    assert_non_null(strstr(err.text, "65536"));
     assert_null(re);
     assert_int_equal(ql_regex_new("a*", 2, QL_REGEX_FULL, &re, &err), QL_OK);
     assert_int_equal(ql_regex_match(re, text, QL_REGEX_SUBJECT_MAX, &err), 1);
     assert_int_equal(ql_regex_match(re, text, QL_REGEX_SUBJECT_MAX + 1, &err), QL_ELIMIT);
+    assert_non_null(strstr(err.text, "16384"));
     ql_regex_free(re);
     free(text);
 }
@@ -102,7 +104,7 @@ static void bomb_is_an_error_and_not_a_miss(void **state)
 
 static void scan_from_every_start_ends_in_time(void **state)
 {
-    static const char pattern[] = "\\w*+\\W?+\\w*+[!][?]";
+    static const char pattern[] = "\\w*+[!?]";
     ql_auto(ql_regex_freep) struct ql_regex *re = NULL;
     char *subject = malloc(QL_REGEX_SUBJECT_MAX);
     int64_t start;
@@ -113,7 +115,6 @@ static void scan_from_every_start_ends_in_time(void **state)
     assert_int_equal(ql_regex_new(pattern, sizeof pattern - 1, QL_REGEX_SEARCH, &re, NULL), QL_OK);
     start = ql_mono_ns();
     assert_true(ql_regex_match(re, subject, QL_REGEX_SUBJECT_MAX, NULL) != 1);
-    print_message("one scan: %lld ms\n", (long long)((ql_mono_ns() - start) / QL_NS_PER_MS));
     assert_true(ql_mono_ns() - start < 30 * QL_NS_PER_S);
     free(subject);
 }
