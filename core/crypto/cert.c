@@ -73,12 +73,15 @@ int ql_cert_from_pem(const char *pem, size_t len, struct ql_cert **ret, struct q
     unsigned char *der = NULL;
     long der_len = 0;
     BIO *bio;
-    int ok, r;
+    bool ok;
+    int r;
 
     if (len > PEM_MAX)
         return ql_fail(err, QL_ELIMIT, "PEM of %zu bytes, at most %d", len, PEM_MAX);
     bio = BIO_new_mem_buf(pem, (int)len);
-    ok = bio && PEM_read_bio(bio, &name, &header, &der, &der_len) == 1 && strcmp(name, PEM_STRING_X509) == 0;
+    /* A header means "encrypted", which no certificate is; PEM_read_bio_X509() would ask for a password. */
+    ok = bio && PEM_read_bio(bio, &name, &header, &der, &der_len) == 1 &&
+         strcmp(name, PEM_STRING_X509) == 0 && *header == '\0';
     r = ok ? ql_cert_from_der(der, (size_t)der_len, ret, err)
            : ql_fail(err, QL_EPARSE, "no PEM block CERTIFICATE");
     ERR_clear_error(); /* what failed is said */
@@ -152,7 +155,8 @@ int ql_cert_common_name(const struct ql_cert *c, char *out, size_t room)
     int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1), len;
     unsigned char *utf8 = NULL;
 
-    if (at < 0)
+    /* Two names are as good as none: which of them counts would be a matter of taste. */
+    if (at < 0 || X509_NAME_get_index_by_NID(subject, NID_commonName, at) >= 0)
         return QL_ENOTFOUND;
     len = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
     ERR_clear_error(); /* the code says it */
@@ -180,8 +184,13 @@ bool ql_cert_is_client(const struct ql_cert *c)
 int64_t ql_cert_not_after_ns(const struct ql_cert *c)
 {
     struct tm tm;
+    int64_t at;
+    bool ok = ASN1_TIME_to_tm(X509_get0_notAfter(c->x509), &tm) == 1;
 
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(c->x509), &tm) != 1)
+    ERR_clear_error(); /* the result says it */
+    if (!ok)
         return 0;
-    return (int64_t)timegm(&tm) * QL_NS_PER_S;
+    at = timegm(&tm);
+    /* Certificates of TPMs end in the year 9999, beyond what nanoseconds reach. */
+    return at > INT64_MAX / QL_NS_PER_S ? INT64_MAX : at < 0 ? 0 : at * QL_NS_PER_S;
 }

@@ -33,22 +33,26 @@ const uint8_t *ql_cert_der(const struct ql_cert *c, size_t *len);
 /** PEM text, caller frees; NULL: no memory. */
 char *ql_cert_pem(const struct ql_cert *c);
 int ql_cert_key(const struct ql_cert *c, struct ql_key **ret, struct ql_err *err);
-/** Common name of the subject. @retval QL_ENOTFOUND @retval QL_ELIMIT */
+/** Common name of the subject. @retval QL_ENOTFOUND none, or more than one @retval QL_ELIMIT */
 int ql_cert_common_name(const struct ql_cert *c, char *out, size_t room);
 /** May a client with this certificate act as admin: no EKU, or EKU with clientAuth (spec/server.md 8). */
 bool ql_cert_is_client(const struct ql_cert *c);
+/** End of validity; INT64_MAX: later than nanoseconds reach; 0: unreadable, hence over. */
 int64_t ql_cert_not_after_ns(const struct ql_cert *c);
 
 /** A folder or list of trusted certificates. */
 struct ql_trust;
 int ql_trust_new(struct ql_trust **ret, struct ql_err *err);
+/** All certificates of a PEM file; blocks of other kinds are passed over. @retval QL_EPARSE a bad block, or none at all */
 int ql_trust_add_pem_file(struct ql_trust *t, const char *path, struct ql_err *err);
-/** All *.pem, *.crt, *.der of a folder; what cannot be read is counted in @p skipped, not an error. */
+/** All *.pem, *.crt, *.cer, *.der of a folder; what cannot be read is counted in @p skipped, not an error. */
 int ql_trust_add_dir(struct ql_trust *t, const char *dir, size_t *added, size_t *skipped, struct ql_err *err);
 size_t ql_trust_count(const struct ql_trust *t);
 X509_STORE *ql_trust_native(const struct ql_trust *t); /**< borrowed */
 /**
  * Chain of any depth from @p c to a certificate of the store (which may be an intermediate: partial chain is enough).
+ * A critical extension that OpenSSL does not know is tolerated in @p c alone, never in what signs: certificates of TPMs
+ * carry vendors' own.
  * @param check_dates  TPM certificates outlive their dates in the field: false accepts expired ones
  * @retval QL_ECRYPTO with the reason
  */
@@ -74,7 +78,10 @@ struct ql_cert_profile {
     const char *const *ips;      /**< textual addresses, NULL at the end; NULL: none */
 };
 
-/** Make a certificate for @p subject_key, signed by @p issuer_key. @p issuer NULL: self-signed. SHA-256. */
+/**
+ * Make a certificate for @p subject_key, signed by @p issuer_key. @p issuer NULL: self-signed. SHA-256.
+ * @retval QL_ERANGE an alternative name is unfit @retval QL_ECRYPTO @p issuer_key is not the issuer's, or OpenSSL refused
+ */
 int ql_cert_make(const struct ql_cert_profile *profile, const struct ql_key *subject_key,
                  const struct ql_cert *issuer, const struct ql_key *issuer_key, struct ql_cert **ret,
                  struct ql_err *err);
@@ -89,7 +96,12 @@ struct ql_tls_dir {
     struct ql_dn ca_subject;
     const char *const *dns, *const *ips;
     bool with_client; /**< also client-cert.crt and client-private.pem */
-    const struct ql_secret *server_key_password, *client_key_password, *ca_password;
+    const struct ql_secret *server_key_password, *client_key_password,
+        *ca_password; /**< seals the CA's key; NULL: Keylime's preset word, so that the file's mode alone protects it */
 };
-/** Make CA, server and client certificates with Keylime's layout and profiles. @param[out] made false: was there */
+/**
+ * Make CA, server and client certificates with Keylime's layout and profiles: in a folder beside, renamed when whole.
+ * @param[out] made  false: was there
+ * @retval QL_EEXIST the folder is there, holds something and has no cacert.crt
+ */
 int ql_tls_dir_make(const struct ql_tls_dir *what, bool *made, struct ql_err *err);

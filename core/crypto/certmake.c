@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making certificates and revocation lists (spec/server.md 11.2). */
+#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "buf.h"
 #include "cert.h"
 #include "error.h"
 
 enum {
-    EXTENSION_MAX = 4096,
-    BACKDATE_S = 300
+    BACKDATE_S = 300 /* clocks of agents and servers differ */
 };
 
 static int add_name(X509_NAME *name, const char *field, const char *text)
 {
-    return !text || X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, (const unsigned char *)text, -1,
-                                               -1, 0) == 1;
+    /* MBSTRING picks the type and keeps X.520's limit of 64 characters; agent ids may have 80. */
+    int type = text && strlen(text) > 64 ? V_ASN1_UTF8STRING : MBSTRING_UTF8;
+
+    return !text ||
+           X509_NAME_add_entry_by_txt(name, field, type, (const unsigned char *)text, -1, -1, 0) == 1;
 }
 
 static int set_subject(X509 *cert, const struct ql_dn *dn)
@@ -43,35 +45,60 @@ static int add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
     return ok;
 }
 
-static void add_entries(struct ql_buf *out, const char *kind, const char *const *values)
+/* Alternative names are built as structures: in OpenSSL's text form a comma would begin the next entry. */
+static int add_alt_name(GENERAL_NAMES *names, const char *text, bool is_ip)
 {
-    for (; values && *values; values++)
-        (void)ql_buf_addf(out, "%s%s:%s", out->len > 0 ? "," : "", kind,
-                          *values); /* poisons; checked by the caller */
-}
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_STRING *value = is_ip ? a2i_IPADDRESS(text) : ASN1_IA5STRING_new();
 
-/* A value that could smuggle another entry into the list is refused. */
-static bool is_plain(const char *const *values)
-{
-    for (; values && *values; values++)
-        if (strpbrk(*values, ",:\n") && !strchr(*values, ':'))
-            return false;
-        else if (strpbrk(*values, ",\n"))
-            return false;
-    return true;
+    if (name && value && (is_ip || ASN1_STRING_set(value, text, -1) == 1) &&
+        sk_GENERAL_NAME_push(names, name) > 0) {
+        GENERAL_NAME_set0_value(name, is_ip ? GEN_IPADD : GEN_DNS, value);
+        return 1;
+    }
+    ASN1_STRING_free(value);
+    GENERAL_NAME_free(name);
+    return 0;
 }
 
 static int add_alt_names(X509 *cert, const struct ql_cert_profile *p)
 {
-    ql_auto_buf struct ql_buf out = ql_buf_init(EXTENSION_MAX);
+    GENERAL_NAMES *names = GENERAL_NAMES_new();
+    int ok = names != NULL;
 
-    if (!is_plain(p->dns) || !is_plain(p->ips))
-        return 0;
-    add_entries(&out, "DNS", p->dns);
-    add_entries(&out, "IP", p->ips);
-    if (out.failed)
-        return 0;
-    return out.len == 0 || add_extension(cert, NULL, NID_subject_alt_name, (const char *)out.data);
+    for (const char *const *at = p->dns; ok && at && *at; at++)
+        ok = add_alt_name(names, *at, false);
+    for (const char *const *at = p->ips; ok && at && *at; at++)
+        ok = add_alt_name(names, *at, true);
+    if (ok && sk_GENERAL_NAME_num(names) > 0)
+        ok = X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0) == 1;
+    GENERAL_NAMES_free(names);
+    return ok;
+}
+
+/* Host names are letters, digits, '-', '_', '.', and '*' in front. */
+static bool is_host_name(const char *text)
+{
+    return *text != '\0' && strlen(text) <= 253 &&
+           text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.*")] == '\0';
+}
+
+static bool is_address(const char *text)
+{
+    uint8_t address[sizeof(struct in6_addr)];
+
+    return inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1;
+}
+
+static int check_alt_names(const struct ql_cert_profile *p, struct ql_err *err)
+{
+    for (const char *const *at = p->dns; at && *at; at++)
+        if (!is_host_name(*at))
+            return ql_fail(err, QL_ERANGE, "certificate: %.80s is no host name", *at);
+    for (const char *const *at = p->ips; at && *at; at++)
+        if (!is_address(*at))
+            return ql_fail(err, QL_ERANGE, "certificate: %.80s is no IP address", *at);
+    return QL_OK;
 }
 
 static int add_usage(X509 *cert, X509 *issuer, const struct ql_cert_profile *p)
@@ -99,8 +126,8 @@ static int add_extensions(X509 *cert, X509 *issuer, const struct ql_cert_profile
         return 0;
     if (!p->crl_url)
         return 1;
-    return snprintf(crl, sizeof crl, "URI:%s", p->crl_url) < (int)sizeof crl && !strpbrk(p->crl_url, ",\n") &&
-           add_extension(cert, issuer, NID_crl_distribution_points, crl);
+    return snprintf(crl, sizeof crl, "URI:%s", p->crl_url) < (int)sizeof crl &&
+           !strpbrk(p->crl_url, ",\r\n") && add_extension(cert, issuer, NID_crl_distribution_points, crl);
 }
 
 static int set_serial(X509 *cert, uint64_t serial)
@@ -127,10 +154,17 @@ int ql_cert_make(const struct ql_cert_profile *profile, const struct ql_key *sub
                  const struct ql_cert *issuer, const struct ql_key *issuer_key, struct ql_cert **ret,
                  struct ql_err *err)
 {
-    X509 *cert = X509_new();
     uint8_t *der = NULL;
-    int len = -1, r;
+    int len = -1, r = check_alt_names(profile, err);
+    X509 *cert;
 
+    if (r < 0)
+        return r;
+    if (issuer && X509_check_private_key(ql_cert_native(issuer), ql_key_native(issuer_key)) != 1) {
+        ERR_clear_error(); /* what failed is said here */
+        return ql_fail(err, QL_ECRYPTO, "the signing key is not that of the issuing certificate");
+    }
+    cert = X509_new();
     if (cert && fill(cert, issuer ? ql_cert_native(issuer) : cert, profile, subject_key, issuer_key))
         len = i2d_X509(cert, &der);
     X509_free(cert);
@@ -181,6 +215,21 @@ static int set_number(X509_CRL *crl, uint64_t value)
     return ok;
 }
 
+/* Which of the issuer's keys signed. */
+static int set_authority(X509_CRL *crl, X509 *issuer)
+{
+    X509V3_CTX ctx;
+    X509_EXTENSION *extension;
+    int ok;
+
+    X509V3_set_ctx_nodb(&ctx);
+    X509V3_set_ctx(&ctx, issuer, NULL, NULL, crl, 0);
+    extension = X509V3_EXT_conf_nid(NULL, &ctx, NID_authority_key_identifier, "keyid");
+    ok = extension && X509_CRL_add_ext(crl, extension, -1) == 1;
+    X509_EXTENSION_free(extension);
+    return ok;
+}
+
 int ql_crl_make(const struct ql_cert *issuer, const struct ql_key *issuer_key, const uint64_t *serials,
                 size_t count, unsigned days, uint64_t crl_number, uint8_t **ret, size_t *ret_len,
                 struct ql_err *err)
@@ -191,7 +240,7 @@ int ql_crl_make(const struct ql_cert *issuer, const struct ql_key *issuer_key, c
 
     ok = crl && X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1 &&
          X509_CRL_set_issuer_name(crl, X509_get_subject_name(ql_cert_native(issuer))) == 1 &&
-         set_times(crl, days) && set_number(crl, crl_number);
+         set_times(crl, days) && set_authority(crl, ql_cert_native(issuer)) && set_number(crl, crl_number);
     for (size_t i = 0; ok && i < count; i++)
         ok = add_revoked(crl, serials[i]);
     if (ok && X509_CRL_sort(crl) == 1 && X509_CRL_sign(crl, ql_key_native(issuer_key), EVP_sha256()) > 0)

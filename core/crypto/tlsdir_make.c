@@ -2,27 +2,25 @@
 /* tls_dir = generate: a CA and the certificates of one installation (spec/server.md 11.2, 11.3, 11.5). */
 #include <dirent.h>
 #include <errno.h>
-#include <jansson.h>
-#include <openssl/evp.h>
+#include <fcntl.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "cert.h"
-#include "encode.h"
 #include "error.h"
 #include "file.h"
-#include "json.h"
+#include "keystore.h"
 
 enum {
     CA_DAYS = 3650,
     LEAF_DAYS = 365,
     CRL_DAYS = 365,
     CA_BITS = 2048,
-    SALT_LEN = 16,
-    PBKDF2_ROUNDS = 100000
+    KEYSTORE_TEXT_MAX = 16 * 1024
 };
 
 #define CRL_URL "http://localhost:38080/crl"
@@ -86,51 +84,45 @@ static int make_crl(const struct making *m, struct ql_err *err)
     return r;
 }
 
-/* The CA's key stands in private.json only, under a key derived from the password. */
-static int derive(const struct ql_secret *password, const char *salt, struct ql_secret **ret,
-                  struct ql_err *err)
+/* Base64, dashes and line ends: of these, JSON wants only the line ends escaped. */
+static void add_pem_text(struct ql_buf *b, const struct ql_secret *pem)
 {
-    static const char preset[] = "default"; /* Keylime's services use this word where no password is set */
-    const char *text = password ? (const char *)ql_secret_data(password) : preset;
-    size_t len = password ? ql_secret_len(password) : sizeof preset - 1;
-    int r = ql_secret_new_empty(32, ret, err);
+    const char *at = (const char *)ql_secret_data(pem), *end = at + ql_secret_len(pem);
 
-    if (r == QL_OK && PKCS5_PBKDF2_HMAC(text, (int)len, (const unsigned char *)salt, (int)strlen(salt),
-                                        PBKDF2_ROUNDS, EVP_sha256(), 32, ql_secret_writable(*ret)) != 1) {
-        ql_secret_free(ql_steal(*ret));
-        r = ql_fail(err, QL_ECRYPTO, "key derivation failed");
+    while (at < end) {
+        size_t line = strcspn(at, "\n");
+
+        (void)ql_buf_add(b, at, line); /* a failed append poisons the buffer, which is checked at the end */
+        at += line;
+        if (at < end) {
+            (void)ql_buf_add_text(b, "\\n");
+            at++;
+        }
     }
-    return r;
 }
 
+/*
+ * The CA's key stands in private.json only, sealed. The text is put together by hand in memory that is wiped: a JSON
+ * library would leave copies of the key behind.
+ */
 static int keep_ca_key(const struct making *m, struct ql_err *err)
 {
-    ql_auto(ql_secret_freep) struct ql_secret *pem = NULL, *key = NULL;
-    ql_auto_json json_t *inner = NULL, *outer = NULL;
-    ql_auto_free uint8_t *sealed = NULL;
-    ql_auto_free char *priv = NULL, *text = NULL;
-    char *plain = NULL, salt[SALT_LEN + 1];
-    size_t sealed_len = 0;
+    ql_auto(ql_buf_wipe) struct ql_buf text = ql_buf_init(KEYSTORE_TEXT_MAX);
+    ql_auto(ql_secret_freep) struct ql_secret *pem = NULL, *plain = NULL;
+    ql_auto_free char *sealed = NULL;
     int r = ql_key_private_pem(m->ca_key, NULL, &pem, err);
 
-    ql_random_alnum(salt, SALT_LEN);
+    if (r < 0)
+        return r;
+    (void)ql_buf_add_text(&text, "{\"ca\":\""); /* as above: checked at the end */
+    add_pem_text(&text, pem);
+    (void)ql_buf_addf(&text, "\",\"lastserial\":%llu,\"revoked_keys\":[]}", (unsigned long long)m->serial);
+    if (text.failed)
+        return ql_fail_nomem(err);
+    r = ql_secret_new(text.data, text.len, &plain, err);
     if (r == QL_OK)
-        r = derive(m->what->ca_password, salt, &key, err);
-    if (r < 0)
-        return r;
-    inner = json_pack("{s:s, s:I, s:[]}", "ca", (const char *)ql_secret_data(pem), "lastserial",
-                      (json_int_t)m->serial, "revoked_keys");
-    plain = inner ? ql_json_text(inner) : NULL;
-    r = plain ? ql_gcm_seal(key, plain, strlen(plain), &sealed, &sealed_len, err) : ql_fail_nomem(err);
-    if (plain)
-        ql_wipe(plain, strlen(plain));
-    free(plain);
-    if (r < 0)
-        return r;
-    priv = ql_base64_dup(sealed, sealed_len);
-    outer = priv ? json_pack("{s:s, s:s}", "priv", priv, "salt", salt) : NULL;
-    text = outer ? ql_json_text(outer) : NULL;
-    return text ? put(m, "private.json", 0600, text, strlen(text), err) : ql_fail_nomem(err);
+        r = ql_keystore_seal(plain, m->what->ca_password, &sealed, err);
+    return r == QL_OK ? put(m, "private.json", 0600, sealed, strlen(sealed), err) : r;
 }
 
 static int make_ca(struct making *m, struct ql_err *err)
@@ -183,7 +175,9 @@ static int make_leaf(struct making *m, const char *name, const struct ql_cert_pr
 static int make_all(struct making *m, struct ql_err *err)
 {
     static const char *const client_names[] = {"client", NULL};
-    struct ql_cert_profile server = {.for_server = true, .dns = m->what->dns, .ips = m->what->ips};
+    static const char *const server_names[] = {"server", NULL};
+    struct ql_cert_profile server = {
+        .for_server = true, .dns = m->what->dns ? m->what->dns : server_names, .ips = m->what->ips};
     struct ql_cert_profile client = {.for_client = true, .dns = client_names};
     int r = make_ca(m, err);
 
@@ -215,6 +209,23 @@ static void remove_folder(const char *dir)
     (void)rmdir(dir); /* as above */
 }
 
+/* A CA that is gone after a power cut would leave agents that trust it and servers that have another. */
+static int sync_parent(const char *path, struct ql_err *err)
+{
+    ql_auto_free char *dir = strdup(path);
+    ql_auto_close int fd = -1;
+    char *slash = dir ? strrchr(dir, '/') : NULL;
+
+    if (!dir)
+        return ql_fail_nomem(err);
+    if (slash)
+        slash[slash == dir ? 1 : 0] = '\0';
+    fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        return ql_fail(err, QL_EIO, "folder of %s: %m", path);
+    return QL_OK;
+}
+
 /* Made beside its place and renamed: a crash leaves no half CA that a later start takes for a whole one. */
 static int make_folder(struct making *m, struct ql_err *err)
 {
@@ -228,11 +239,12 @@ static int make_folder(struct making *m, struct ql_err *err)
         return ql_fail(err, QL_EIO, "folder %s: %m", m->dir);
     r = make_all(m, err);
     if (r == QL_OK && rename(m->dir, m->what->dir) != 0)
-        r = ql_fail(err, errno == ENOTEMPTY || errno == EEXIST ? QL_EEXIST : QL_EIO,
-                    "folder %s is there, but cacert.crt is not in it: %m", m->what->dir);
+        r = errno == ENOTEMPTY || errno == EEXIST
+                ? ql_fail(err, QL_EEXIST, "folder %s holds something, but no cacert.crt", m->what->dir)
+                : ql_fail(err, QL_EIO, "folder %s: %m", m->what->dir);
     if (r < 0)
         remove_folder(m->dir);
-    return r;
+    return r == QL_OK ? sync_parent(m->what->dir, err) : r;
 }
 
 int ql_tls_dir_make(const struct ql_tls_dir *what, bool *made, struct ql_err *err)
@@ -247,7 +259,10 @@ int ql_tls_dir_make(const struct ql_tls_dir *what, bool *made, struct ql_err *er
     if (access(ca, F_OK) == 0)
         return QL_OK;
     r = make_folder(&m, err);
-    *made = r == QL_OK;
+    if (r == QL_EEXIST && access(ca, F_OK) == 0)
+        r = QL_OK; /* another process was faster */
+    else
+        *made = r == QL_OK;
     free(m.dir);
     ql_key_free(m.ca_key);
     ql_cert_free(m.ca);

@@ -57,24 +57,52 @@ static int add_cert(struct ql_trust *t, X509 *cert, struct ql_err *err)
     return QL_OK;
 }
 
-/* Every certificate of a PEM text; none is a failure. */
+/* One block of a PEM text, taken when it is a certificate. @return 1: read; 0: no more; <0: bad */
+static int add_block(struct ql_trust *t, BIO *bio, size_t *added, struct ql_err *err)
+{
+    ql_auto(ql_cert_freep) struct ql_cert *cert = NULL;
+    char *name = NULL, *header = NULL;
+    unsigned char *der = NULL;
+    long der_len = 0;
+    int r = 1;
+
+    ERR_clear_error();
+    if (PEM_read_bio(bio, &name, &header, &der, &der_len) != 1) {
+        unsigned long why = ERR_peek_last_error();
+        bool end = ERR_GET_LIB(why) == ERR_LIB_PEM && ERR_GET_REASON(why) == PEM_R_NO_START_LINE;
+
+        ERR_clear_error(); /* what failed is said here */
+        return end ? 0 : ql_fail(err, QL_EPARSE, "a PEM block is damaged");
+    }
+    if (strcmp(name, PEM_STRING_X509) == 0) {
+        r = *header ? ql_fail(err, QL_EPARSE, "a certificate is said to be encrypted")
+                    : ql_cert_from_der(der, (size_t)der_len, &cert, err);
+        if (r == QL_OK)
+            r = add_cert(t, ql_cert_native(cert), err);
+        if (r == QL_OK) {
+            ++*added;
+            r = 1;
+        }
+    }
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_clear_free(der, (size_t)der_len); /* may be a key that lies beside its certificate */
+    return r;
+}
+
+/* Every certificate of a PEM text; none is a failure, and so is one that cannot be read. */
 static int add_pem(struct ql_trust *t, const uint8_t *text, size_t len, const char *path, struct ql_err *err)
 {
     BIO *bio = BIO_new_mem_buf(text, (int)len);
     size_t added = 0;
-    int r = bio ? QL_OK : ql_fail_nomem(err);
-    X509 *cert;
+    int r = bio ? 1 : ql_fail_nomem(err);
 
-    while (r == QL_OK && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-        r = add_cert(t, cert, err);
-        added++;
-        X509_free(cert);
-    }
-    ERR_clear_error(); /* the end of the text leaves an entry */
+    while (r > 0)
+        r = add_block(t, bio, &added, err);
     BIO_free(bio);
-    if (r == QL_OK && added == 0)
-        return ql_fail(err, QL_EPARSE, "%s holds no PEM certificate", path);
-    return r;
+    if (r < 0)
+        return ql_fail_context(err, r, "%s", path);
+    return added > 0 ? QL_OK : ql_fail(err, QL_EPARSE, "%s holds no PEM certificate", path);
 }
 
 int ql_trust_add_pem_file(struct ql_trust *t, const char *path, struct ql_err *err)
@@ -133,7 +161,10 @@ int ql_trust_add_dir(struct ql_trust *t, const char *dir, size_t *added, size_t 
     return QL_OK;
 }
 
-/* EK certificates mark extensions critical that no library knows; what matters here is who signed. */
+/*
+ * EK certificates mark extensions critical that no library knows; what matters here is who signed. Only in the leaf: in
+ * an issuer such an extension could limit what it may sign.
+ */
 static int tolerate(int ok, X509_STORE_CTX *ctx)
 {
     if (!ok && X509_STORE_CTX_get_error(ctx) == X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION &&
