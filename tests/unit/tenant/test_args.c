@@ -11,9 +11,10 @@
 #include "args.h"
 #include "cleanup.h"
 
+/* Parse literals; the parser changes none of them. */
 #define PARSE(args, err, ...)                                                                                \
-    ql_args_parse((int)QL_ARRAY_LEN(((char *[]){"tenant", __VA_ARGS__})), (char *[]){"tenant", __VA_ARGS__}, \
-                  args, err)
+    ql_args_parse((int)QL_ARRAY_LEN(((const char *[]){"tenant", __VA_ARGS__})),                              \
+                  (char **)(uintptr_t)(const char *[]){"tenant", __VA_ARGS__}, args, err)
 
 static void args_take_short_and_long_names(void **state)
 {
@@ -100,7 +101,7 @@ static void args_keep_every_value_of_a_repeatable_option_and_the_last_of_others(
 
 static void args_limit_repetition(void **state)
 {
-    char *argv[2 * (QL_ARG_VALUES_MAX + 1) + 1] = {"tenant"};
+    const char *argv[2 * (QL_ARG_VALUES_MAX + 1) + 1] = {"tenant"};
     struct ql_args a;
 
     (void)state;
@@ -108,7 +109,7 @@ static void args_limit_repetition(void **state)
         argv[i] = "--policy";
         argv[i + 1] = "a=b";
     }
-    assert_int_equal(ql_args_parse((int)QL_ARRAY_LEN(argv), argv, &a, NULL), QL_ELIMIT);
+    assert_int_equal(ql_args_parse((int)QL_ARRAY_LEN(argv), (char **)(uintptr_t)argv, &a, NULL), QL_ELIMIT);
 }
 
 int main(void)
