@@ -23,7 +23,7 @@ struct ql_http_client_config {
 };
 int ql_http_client_new(const struct ql_http_client_config *config, struct ql_http_client **ret,
                        struct ql_err *err);
-/** All peers must be freed first. */
+/** All peers must be freed first. Not from inside a callback of a call. */
 void ql_http_client_free(struct ql_http_client *c);
 QL_DEFINE_CLEANUP(struct ql_http_client, ql_http_client_free)
 
@@ -35,8 +35,16 @@ struct ql_peer_config {
         *pin; /**< DER of the one certificate accepted (besides the CAs of `tls`); NULL: none. Copied. */
     size_t pin_len;
     bool check_host; /**< certificate must name the host */
+    /**
+     * Take an answer without length that ends with the connection although TLS was not closed first (old Python
+     * agents). The caller must notice a cut answer by itself; a JSON parser does.
+     */
+    bool unframed_ok;
 };
-/** A peer connects at its first call. */
+/**
+ * A peer connects at its first call. A pinned certificate is accepted for being that one: neither its chain nor its
+ * dates matter; it is compared after every handshake, resumed ones too.
+ */
 int ql_peer_new(struct ql_http_client *c, const struct ql_peer_config *config, struct ql_peer **ret,
                 struct ql_err *err);
 /** Calls under way end with QL_ECLOSED, their callbacks run before this returns. */
@@ -72,10 +80,15 @@ struct ql_call {
     unsigned min_rate;        /**< bytes per second after 10 s, else QL_ETIMEOUT; 0: no floor */
     bool background;          /**< waits behind calls that are not */
 };
+enum {
+    QL_PEER_QUEUE_MAX = 256 /**< calls waiting at one peer; more: QL_ELIMIT */
+};
+
 /**
  * Send a request. One is under way a peer; others queue. A request that fails on a reused connection before any byte of
  * its answer is repeated once when it is idempotent (GET, PUT, DELETE).
- * @param done  called exactly once, on the loop thread, never from inside this function
+ * @param done  called exactly once, on the loop thread, never from inside this function. It may free the peer.
+ * @retval QL_ERANGE not a path, header or method that can be sent @retval QL_ELIMIT @retval QL_ECLOSED peer is freed
  */
 int ql_peer_call(struct ql_peer *p, const struct ql_call *call, ql_call_done done, void *arg,
                  struct ql_err *err);

@@ -70,6 +70,7 @@ struct ql_http_limits {
     unsigned write_ms;        /**< a reply that the client does not read [30,000] */
     unsigned reply_ms;        /**< handler's deadline; then 503 [60,000] */
     unsigned deferred_max;    /**< requests waiting for their answer [4,096]; more: 503 with Retry-After */
+    size_t bodies_max;        /**< bytes of request bodies held over all connections [256 MiB]; more: 503 */
 };
 
 /** What happened to a request that no route took. */
@@ -91,6 +92,7 @@ struct ql_http_server_config {
     struct ql_http_limits limits;
     ql_miss_handler on_miss; /**< NULL: empty 404 / 405 / 404 */
     bool slash_optional;     /**< one trailing slash may be there or not (servers: true) */
+    bool json_compact; /**< envelopes without blanks, as agents write them; else as Python spells JSON */
 };
 
 /** Bind, listen, serve. @retval QL_EIO address in use … @retval QL_ERANGE a route row is incomplete (names it) */
@@ -103,6 +105,10 @@ void ql_http_server_set_tls(struct ql_http_server *s, struct ql_tls *tls);
 void ql_http_server_drain(struct ql_http_server *s);
 /** @return requests received and not answered yet */
 unsigned ql_http_server_pending(const struct ql_http_server *s);
+/**
+ * Close everything. Not from inside a handler. Requests that handlers still hold stay valid until they are answered
+ * (nobody reads the answer); the event_base must live until then.
+ */
 void ql_http_server_free(struct ql_http_server *s);
 QL_DEFINE_CLEANUP(struct ql_http_server, ql_http_server_free)
 
@@ -130,7 +136,7 @@ void *ql_req_attached(const struct ql_http_req *req);
 
 /**
  * Answer with the envelope {"code", "status", "results"}.
- * @param status  NULL: the HTTP reason phrase
+ * @param status  NULL: the HTTP reason phrase, "Success" with 200
  * @param results reference is taken over; NULL: `{}`
  */
 void ql_req_reply(struct ql_http_req *req, int code, const char *status, json_t *results);
