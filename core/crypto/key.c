@@ -10,18 +10,13 @@
 #include <string.h>
 
 #include "error.h"
-#include "key.h"
+#include "key_parts.h"
 
 enum {
     PEM_MAX = 16 * 1024,
     RSA_BITS_MIN = 2048,
     RSA_BITS_MAX = 4096,
     EC_LEN_MAX = 66
-};
-
-struct ql_key {
-    EVP_PKEY *pkey;
-    bool is_rsa;
 };
 
 static const struct {
@@ -69,6 +64,19 @@ static int check_kind(EVP_PKEY *pkey, bool *is_rsa, struct ql_err *err)
     return ql_fail(err, QL_EUNSUPPORTED, "key is neither RSA nor on P-256, P-384 or P-521");
 }
 
+static EVP_PKEY_CTX *make_checker(EVP_PKEY *pkey, bool is_rsa)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
+
+    if (ctx && EVP_PKEY_verify_init(ctx) == 1 &&
+        (!is_rsa || (EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
+                     EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1)))
+        return ctx;
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error(); /* the key is good for other things */
+    return NULL;
+}
+
 int ql_key_from_native(EVP_PKEY *pkey, struct ql_key **ret, struct ql_err *err)
 {
     struct ql_key *k;
@@ -80,7 +88,7 @@ int ql_key_from_native(EVP_PKEY *pkey, struct ql_key **ret, struct ql_err *err)
         EVP_PKEY_free(pkey);
         return r < 0 ? r : ql_fail_nomem(err);
     }
-    *k = (struct ql_key){pkey, is_rsa};
+    *k = (struct ql_key){pkey, make_checker(pkey, is_rsa), is_rsa};
     *ret = k;
     return QL_OK;
 }
@@ -89,6 +97,7 @@ void ql_key_free(struct ql_key *k)
 {
     if (!k)
         return;
+    EVP_PKEY_CTX_free(k->checker);
     EVP_PKEY_free(k->pkey);
     free(k);
 }

@@ -4,7 +4,7 @@
 #include <openssl/rsa.h>
 
 #include "error.h"
-#include "key.h"
+#include "key_parts.h"
 
 enum {
     ECDSA_DER_MAX = 160,
@@ -111,6 +111,55 @@ int ql_key_verify(const struct ql_key *k, enum ql_scheme scheme, enum ql_hash ha
     EVP_MD_CTX_free(ctx);
     ERR_clear_error(); /* a wrong signature leaves entries that would fail an innocent connection */
     return ok ? QL_OK : ql_fail(err, QL_ECRYPTO, "signature is wrong");
+}
+
+static const EVP_MD *md_of(enum ql_hash hash)
+{
+    switch (hash) {
+    case QL_SHA1:
+        return EVP_sha1();
+    case QL_SHA256:
+        return EVP_sha256();
+    case QL_SHA384:
+        return EVP_sha384();
+    case QL_SHA512:
+        return EVP_sha512();
+    }
+    return NULL;
+}
+
+static bool check_kept(const struct ql_key *k, enum ql_hash hash, const uint8_t *digest, const uint8_t *sig,
+                       size_t sig_len)
+{
+    EVP_PKEY_CTX *ctx = k->checker ? EVP_PKEY_CTX_dup(k->checker) : NULL;
+    bool ok = ctx != NULL;
+
+    if (ok && k->is_rsa && hash != QL_SHA256) /* the checker stands on SHA-256 */
+        ok = EVP_PKEY_CTX_set_signature_md(ctx, md_of(hash)) == 1;
+    ok = ok && EVP_PKEY_verify(ctx, sig, sig_len, digest, ql_hash_len(hash)) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error(); /* a wrong signature leaves entries that would fail an innocent connection */
+    return ok;
+}
+
+int ql_key_verify_kept(const struct ql_key *k, struct ql_digester *d, enum ql_scheme scheme,
+                       enum ql_hash hash, const void *data, size_t len, const uint8_t *sig, size_t sig_len,
+                       const uint8_t *sig2, size_t sig2_len, struct ql_err *err)
+{
+    uint8_t der[ECDSA_DER_MAX], digest[QL_DIGEST_MAX];
+    struct ql_piece piece = {data, len};
+
+    if ((scheme != QL_RSASSA && scheme != QL_ECDSA) || ql_hash_len(hash) == 0 || !fits(k, scheme))
+        return ql_fail(err, QL_ECRYPTO, "signature scheme 0x%04x does not fit the key", (unsigned)scheme);
+    if (scheme == QL_ECDSA) {
+        sig_len = ecdsa_der(sig, sig_len, sig2, sig2_len, der);
+        sig = der;
+        if (sig_len == 0)
+            return ql_fail(err, QL_ECRYPTO, "ECDSA signature has no form");
+    }
+    if (ql_digest(d, hash, &piece, 1, digest) != QL_OK)
+        return ql_fail(err, QL_ECRYPTO, "%s is not available", ql_hash_name(hash));
+    return check_kept(k, hash, digest, sig, sig_len) ? QL_OK : ql_fail(err, QL_ECRYPTO, "signature is wrong");
 }
 
 int ql_key_sign_pss_max(const struct ql_key *k, enum ql_hash hash, const void *data, size_t len,

@@ -7,12 +7,12 @@
 #include "error.h"
 #include "quote.h"
 #include "quote_parts.h"
+#include "quote_text.h"
 #include "secret.h"
 
 /** A quote taken apart: decoded bytes and views into them. */
 struct parts {
-    uint8_t attest[QL_ATTEST_MAX_LEN], signature[QL_SIGNATURE_MAX_LEN], blob[QL_PCR_BLOB_MAX_LEN];
-    size_t attest_len, signature_len, blob_len;
+    struct ql_quote_text text;
     struct ql_attest_quote quote;
     struct ql_signature sig;
     struct ql_pcr_blob pcrs;
@@ -24,53 +24,16 @@ static int fail_at(enum ql_quote_stage *stage, enum ql_quote_stage at, int code)
     return code;
 }
 
-/* ---- format ---- */
-
-static int decode(const char *text, size_t len, uint8_t *out, size_t room, size_t *ret_len, const char *what,
-                  struct ql_err *err)
-{
-    int r = ql_base64_decode(text, len, out, room, ret_len, err);
-
-    return r < 0 ? ql_fail_context(err, r, "quote: %s", what) : QL_OK;
-}
-
-/* "r" and three segments of base64 between colons, nothing more. */
-static int take_apart(const struct ql_quote_in *in, struct parts *p, struct ql_err *err)
-{
-    const char *at = in->quote, *end, *first, *second;
-    int r;
-
-    if (in->quote_len > QL_QUOTE_MAX_LEN)
-        return ql_fail(err, QL_ELIMIT, "quote of %zu characters, at most %d", in->quote_len,
-                       QL_QUOTE_MAX_LEN);
-    if (in->quote_len == 0 || at[0] != 'r')
-        return ql_fail(err, QL_EPARSE, "quote does not begin with r");
-    at++;
-    end = in->quote + in->quote_len;
-    first = memchr(at, ':', (size_t)(end - at));
-    second = first ? memchr(first + 1, ':', (size_t)(end - first - 1)) : NULL;
-    if (!second || memchr(second + 1, ':', (size_t)(end - second - 1)))
-        return ql_fail(err, QL_EPARSE, "quote does not have three parts");
-    r = decode(at, (size_t)(first - at), p->attest, sizeof p->attest, &p->attest_len, "attestation", err);
-    if (r == QL_OK)
-        r = decode(first + 1, (size_t)(second - first - 1), p->signature, sizeof p->signature,
-                   &p->signature_len, "signature", err);
-    if (r == QL_OK)
-        r = decode(second + 1, (size_t)(end - second - 1), p->blob, sizeof p->blob, &p->blob_len,
-                   "PCR values", err);
-    return r;
-}
-
 static int read_structures(struct parts *p, enum ql_quote_stage *stage, struct ql_err *err)
 {
-    int r = ql_attest_quote_read(p->attest, p->attest_len, &p->quote, err);
+    int r = ql_attest_quote_read(p->text.attest, p->text.attest_len, &p->quote, err);
 
     if (r < 0)
         return fail_at(stage, QL_STAGE_ATTEST, r);
-    r = ql_signature_read(p->signature, p->signature_len, &p->sig, err);
+    r = ql_signature_read(p->text.signature, p->text.signature_len, &p->sig, err);
     if (r < 0)
         return fail_at(stage, QL_STAGE_ATTEST, r);
-    r = ql_pcr_blob_read(p->blob, p->blob_len, &p->pcrs, err);
+    r = ql_pcr_blob_read(p->text.blob, p->text.blob_len, &p->pcrs, err);
     return r < 0 ? fail_at(stage, QL_STAGE_PCR_BLOB, r) : QL_OK;
 }
 
@@ -155,8 +118,9 @@ static int check_signed(const struct ql_quote_in *in, const struct parts *p, enu
                         struct ql_err *err)
 {
     const struct ql_attest_quote *q = &p->quote;
-    int r = ql_key_verify(in->ak_key, (enum ql_scheme)p->sig.scheme, (enum ql_hash)p->sig.hash, p->attest,
-                          p->attest_len, p->sig.r, p->sig.r_len, p->sig.s, p->sig.s_len, 0, err);
+    int r = ql_key_verify_kept(in->ak_key, in->digester, (enum ql_scheme)p->sig.scheme,
+                               (enum ql_hash)p->sig.hash, p->text.attest, p->text.attest_len, p->sig.r,
+                               p->sig.r_len, p->sig.s, p->sig.s_len, err);
 
     if (r != QL_OK)
         return fail_at(stage, QL_STAGE_SIGNATURE, r < 0 ? r : QL_ECRYPTO);
@@ -296,7 +260,7 @@ int ql_quote_check(const struct ql_quote_in *in, struct ql_quote *ret, enum ql_q
     int r;
 
     *stage = QL_STAGE_FORMAT;
-    r = take_apart(in, &p, err);
+    r = ql_quote_text_read(in->quote, in->quote_len, &p.text, err);
     if (r != QL_OK)
         return r;
     r = read_structures(&p, stage, err);
