@@ -13,6 +13,7 @@
 
 #define ql_auto(fn) __attribute__((cleanup(fn)))
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in parentheses */
 /** Make `FNp(T **)` for a destructor `FN(T *)`. */
 #define QL_DEFINE_CLEANUP(type, fn)                                                                          \
     __attribute__((unused)) static inline void fn##p(type **p)                                               \
@@ -21,6 +22,7 @@
             fn(*p);                                                                                          \
         *p = NULL;                                                                                           \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static inline void ql_freep(void *p)
 {

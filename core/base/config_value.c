@@ -188,9 +188,9 @@ static int parse_int(const char *text, int64_t *ret, struct ql_err *err)
 static int convert_text(const struct ql_option *row, const char *text, struct ql_config_value *v,
                         struct ql_err *err)
 {
-    int64_t number;
-    double fraction;
-    bool flag, negative;
+    int64_t number = 0;
+    double fraction = 0;
+    bool flag = false, negative;
     int r;
 
     switch (row->type) {

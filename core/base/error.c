@@ -49,7 +49,7 @@ static void put_line(char *out, size_t room, const char *text)
     out[at] = '\0';
 }
 
-int ql_fail(struct ql_err *err, int code, const char *fmt, ...)
+int(ql_fail)(struct ql_err *err, int code, const char *fmt, ...)
 {
     char text[sizeof err->text];
     va_list ap;
@@ -65,7 +65,7 @@ int ql_fail(struct ql_err *err, int code, const char *fmt, ...)
     return code;
 }
 
-int ql_fail_context(struct ql_err *err, int code, const char *fmt, ...)
+int(ql_fail_context)(struct ql_err *err, int code, const char *fmt, ...)
 {
     char text[sizeof err->text], whole[2 * sizeof err->text + 2];
     size_t room;
@@ -86,7 +86,7 @@ int ql_fail_context(struct ql_err *err, int code, const char *fmt, ...)
     return err->code;
 }
 
-int ql_fail_nomem(struct ql_err *err)
+int(ql_fail_nomem)(struct ql_err *err)
 {
     return ql_fail(err, QL_ENOMEM, "out of memory");
 }

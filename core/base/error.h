@@ -21,3 +21,10 @@ int ql_fail_nomem(struct ql_err *err);
 
 /** @return the code's short name, such as "EPARSE"; "E?" for an unknown one. Static. */
 const char *ql_err_name(int code);
+
+#ifdef __clang_analyzer__
+/* The analyser sees one file at a time: tell it that these return what was passed. */
+#define ql_fail(err, code, ...)         ((void)(ql_fail)(err, code, __VA_ARGS__), (code))
+#define ql_fail_context(err, code, ...) ((void)(ql_fail_context)(err, code, __VA_ARGS__), (code))
+#define ql_fail_nomem(err)              ((void)(ql_fail_nomem)(err), QL_ENOMEM)
+#endif

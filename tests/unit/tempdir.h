@@ -18,10 +18,12 @@ static inline const char *tempdir_path(const char *dir, const char *name)
 {
     static char paths[8][512];
     static unsigned next;
-    char *path = paths[next++ % 8];
+    char path[sizeof paths[0]]; /* dir may be one of the buffers */
+    int len = snprintf(path, sizeof path, "%s/%s", dir, name);
 
-    assert_true(snprintf(path, sizeof paths[0], "%s/%s", dir, name) < (int)sizeof paths[0]);
-    return path;
+    assert_true(len > 0 && len < (int)sizeof path);
+    next = (next + 1) % 8;
+    return memcpy(paths[next], path, sizeof path);
 }
 
 /** cmocka setup: *state becomes the folder's path. */
