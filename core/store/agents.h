@@ -60,7 +60,10 @@ int ql_agents_update(struct ql_txn *t, const struct ql_agent_row *row, int64_t g
                      struct ql_err *err);
 /** @retval QL_ENOTFOUND */
 int ql_agents_delete(struct ql_txn *t, const char *agent_id, struct ql_err *err);
-/** Ids (and with @p fn the rows) in order of id; rows that cannot be read are skipped and counted. */
+/**
+ * All rows in order of id; rows that cannot be read are skipped and counted. The row is freed when @p fn returns; to
+ * keep it, copy the struct and zero *row. @p fn may read, not write; 0: go on, 1: stop, negative: fail.
+ */
 typedef int (*ql_agent_fn)(void *arg, struct ql_agent_row *row);
 int ql_agents_each(struct ql_txn *t, ql_agent_fn fn, void *arg, size_t *skipped, struct ql_err *err);
 

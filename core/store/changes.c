@@ -104,9 +104,10 @@ int ql_changes_each(struct ql_txn *t, int64_t after, uint64_t limit, ql_change_f
                     struct ql_err *err)
 {
     struct visit v = {.fn = fn, .arg = arg};
-    struct ql_value from = ql_int(after + 1);
+    struct ql_value from;
 
     if (after == INT64_MAX)
         return QL_OK;
+    from = ql_int(after + 1);
     return ql_txn_scan(t, &ql_changes_table, NULL, &from, 1, limit, visit_change, &v, err);
 }

@@ -99,9 +99,10 @@ int ql_outbox_each(struct ql_txn *t, int64_t after, uint64_t limit, ql_outbox_fn
                    struct ql_err *err)
 {
     struct visit v = {.fn = fn, .arg = arg, .err = err};
-    struct ql_value from = ql_int(after + 1);
+    struct ql_value from;
 
     if (after == INT64_MAX)
         return QL_OK;
+    from = ql_int(after + 1);
     return ql_txn_scan(t, &ql_outbox_table, NULL, &from, 1, limit, visit_row, &v, err);
 }

@@ -27,6 +27,9 @@ int ql_outbox_insert(struct ql_txn *t, struct ql_outbox_row *row, struct ql_err 
 int ql_outbox_update(struct ql_txn *t, const struct ql_outbox_row *row, struct ql_err *err);
 int ql_outbox_delete(struct ql_txn *t, int64_t seq, struct ql_err *err);
 typedef int (*ql_outbox_fn)(void *arg, struct ql_outbox_row *row);
-/** Rows with seq > @p after, in order, at most @p limit. */
+/**
+ * Rows with seq > @p after, in order, at most @p limit (0: all); rows that cannot be read are left out. The row is freed
+ * when @p fn returns; to keep it, copy the struct and zero *row.
+ */
 int ql_outbox_each(struct ql_txn *t, int64_t after, uint64_t limit, ql_outbox_fn fn, void *arg,
                    struct ql_err *err);

@@ -27,7 +27,11 @@ int ql_policies_get(struct ql_txn *t, const char *kind, const char *name, struct
 /** Content by digest. @retval QL_ENOTFOUND */
 int ql_policies_content(struct ql_txn *t, const char *digest, char **ret, size_t *ret_len,
                         struct ql_err *err);
-/** @param mode QL_PUT_INSERT: QL_EEXIST when there; QL_PUT_UPDATE: QL_ENOTFOUND when not; QL_PUT_UPSERT */
+/**
+ * Content is stored once by digest (row->digest, computed when NULL) and removed in the same transaction when its last
+ * name goes or changes: an agent's digest alone does not keep it.
+ * @param mode QL_PUT_INSERT: QL_EEXIST when there; QL_PUT_UPDATE: QL_ENOTFOUND when not; QL_PUT_UPSERT
+ */
 int ql_policies_put(struct ql_txn *t, uint32_t mode, const struct ql_policy_row *row, struct ql_err *err);
 int ql_policies_delete(struct ql_txn *t, const char *kind, const char *name, struct ql_err *err);
 typedef int (*ql_name_fn)(void *arg, const char *name);

@@ -20,7 +20,7 @@
     F(INT0, port, "port", 1)                                                                                 \
     F(INT0, regcount, "regcount", 1)                                                                         \
     F(TEXT, key, "challenge_key", 1)                                                                         \
-    F(INT, created_ns, "created_ns", 1)                                                                     \
+    F(INT, created_ns, "created_ns", 1)                                                                      \
     F(INT0, wrong_tags, "wrong_tags", 1)
 
 #define REGISTRATION_NUMBER(kind, member, column, since) REGISTRATION_##member,

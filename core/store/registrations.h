@@ -30,6 +30,7 @@ int ql_registrations_get(struct ql_txn *t, const char *agent_id, bool active, st
 int ql_registrations_put(struct ql_txn *t, const struct ql_registration *r, struct ql_err *err);
 int ql_registrations_delete(struct ql_txn *t, const char *agent_id, bool active, struct ql_err *err);
 typedef int (*ql_registration_fn)(void *arg, struct ql_registration *r);
+/** As ql_agents_each(): the row is freed when @p fn returns, unless it is copied and zeroed. */
 int ql_registrations_each(struct ql_txn *t, ql_registration_fn fn, void *arg, size_t *skipped,
                           struct ql_err *err);
 /** Drop pending rows older than @p before_ns, and the oldest beyond @p keep. @param[out] dropped */

@@ -19,9 +19,10 @@ enum {
     QL_STORE_BATCH_MAX = 512,   /**< transactions of one commit */
     QL_STORE_BATCH_MS = 50,     /**< longest wait of write-behind progress */
     QL_STORE_BACKOFF_MS = 1000, /**< longest pause before QL_EAGAIN is tried again; the first is 10 ms */
-    QL_STORE_RETRY_MS = 30000,  /**< a transaction is tried for so long, then fails with QL_EAGAIN; after one that
+    QL_STORE_RETRY_MS =
+        30000, /**< a transaction is tried for so long, then fails with QL_EAGAIN; after one that
                                      failed so, each is tried once until one succeeds */
-    QL_STORE_CLOSE_MS = 5000    /**< the same while the store is being closed */
+    QL_STORE_CLOSE_MS = 5000 /**< the same while the store is being closed */
 };
 
 struct ql_store;

@@ -431,6 +431,43 @@ static void a_record_that_cannot_be_written_does_not_hold_up_the_others(void **s
     assert_int_equal(count_of(f, "other"), 55);
 }
 
+static void what_waited_and_what_came_since_are_merged_after_a_failure(void **state)
+{
+    struct ql_agent_row row = sample(ID);
+    struct ql_agent_progress p = progress(ID, 12), bad = progress("other", 1);
+    struct fixture *f = *state;
+    struct get g = {.id = ID};
+    sqlite3 *raw = NULL;
+
+    fixture_run(f, do_insert, &row, QL_OK);
+    row = sample("other");
+    fixture_run(f, do_insert, &row, QL_OK);
+    assert_int_equal(sqlite3_open(fixture_path(f, "cv_data.sqlite"), &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(raw, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    p.state = "new state";
+    p.state_len = 9;
+    p.state_number = 6;
+    bad.clock = "\xff";
+    ql_agents_progress(f->store, &p);
+    ql_agents_progress(f->store, &bad);
+    for (int i = 0; i < 60; i++) {
+        struct timeval tv = {.tv_usec = 2000};
+
+        (void)event_base_loopexit(f->base, &tv);
+        (void)event_base_loop(f->base, EVLOOP_ONCE);
+    }
+    /* The first two are being tried now, and will fail together. */
+    p = progress(ID, 13);
+    ql_agents_progress(f->store, &p);
+    assert_int_equal(sqlite3_exec(raw, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+    (void)sqlite3_close(raw);
+    fixture_until(f, count_of(f, ID) == 13);
+    fixture_run(f, do_get, &g, QL_OK);
+    same_bytes(g.row.state, g.row.state_len, "new state", 9);
+    assert_int_equal(g.row.state_number, 6);
+    ql_agent_row_done(&g.row);
+}
+
 struct log {
     char text[400];
     int64_t after;
@@ -493,6 +530,7 @@ int main(void)
         TEST(dropped_progress_is_not_written),
         TEST(progress_of_many_agents_survives_an_outage),
         TEST(a_record_that_cannot_be_written_does_not_hold_up_the_others),
+        TEST(what_waited_and_what_came_since_are_merged_after_a_failure),
         TEST(writes_leave_a_trace_in_order_and_progress_none),
     };
 

@@ -313,6 +313,31 @@ static void a_migration_that_fails_changes_nothing(void **state)
     fixture_open(f, &second);
 }
 
+/** A stranger's database whose program died: its newest row is in the write-ahead log only. */
+static void leave_log_behind(struct fixture *f)
+{
+    static const char *const endings[] = {"", "-wal"};
+    sqlite3 *raw = NULL;
+
+    assert_int_equal(sqlite3_open(fixture_path(f, "stranger"), &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(raw,
+                                  "PRAGMA journal_mode=WAL; CREATE TABLE verifiermain(agent_id TEXT);"
+                                  "PRAGMA wal_checkpoint; INSERT INTO verifiermain VALUES('in the log')",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    for (size_t i = 0; i < 2; i++) {
+        char name[32];
+        struct image image;
+
+        (void)snprintf(name, sizeof name, "stranger%s", endings[i]);
+        image = image_of(fixture_path(f, name));
+        (void)snprintf(name, sizeof name, "cv_data.sqlite%s", endings[i]);
+        write_file(fixture_path(f, name), image.data, image.len);
+        free(image.data);
+    }
+    (void)sqlite3_close(raw);
+}
+
 static void another_programs_database_is_refused_and_left_alone(void **state)
 {
     struct fixture *f = *state;
@@ -322,8 +347,8 @@ static void another_programs_database_is_refused_and_left_alone(void **state)
         "CREATE TABLE verifiermain(agent_id VARCHAR(80) PRIMARY KEY); INSERT INTO verifiermain VALUES('x')");
     expect_refusal(f, "sqlite", "cv_data.sqlite", &ql_verifier_schema, QL_EEXIST,
                    WORDS("another program", "found table verifiermain", "wanted the tables of verifier"));
-    /* The same when it keeps a write-ahead log, with rows that are not in the file yet. */
-    raw_exec(fixture_path(f, "cv_data.sqlite"), "PRAGMA journal_mode=WAL");
+    assert_int_equal(unlink(fixture_path(f, "cv_data.sqlite")), 0);
+    leave_log_behind(f);
     expect_refusal(f, "sqlite", "cv_data.sqlite", &ql_verifier_schema, QL_EEXIST, WORDS("another program"));
 
     fixture_open(f, &ql_registrar_schema);
