@@ -72,7 +72,7 @@ int ql_tpm_ek_cert(struct ql_tpm *t, const struct ql_tpm_algs *algs, uint8_t **r
 {
     ql_auto_buf struct ql_buf bytes = ql_buf_init(QL_TPM_NV_MAX);
     const struct ql_tpm_enc *enc = NULL;
-    TPML_HANDLE found;
+    TPML_HANDLE found = {0};
     bool more = false;
     size_t len = 0;
     int r = ql_tpm_enc_find(algs->enc, &enc, err);
@@ -127,7 +127,7 @@ int ql_tpm_ek_chain(struct ql_tpm *t, uint8_t **ret, size_t *ret_len, struct ql_
     bool more = true;
 
     while (more && next <= CHAIN_LAST) {
-        TPML_HANDLE found;
+        TPML_HANDLE found = {0};
         int r = list_indices(t, next, &found, &more, err);
 
         if (r < 0)

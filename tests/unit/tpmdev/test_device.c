@@ -76,12 +76,12 @@ static unsigned held(struct ql_tpm *tpm, TPM2_HANDLE first)
 
 static unsigned transients(struct ql_tpm *tpm)
 {
-    return held(tpm, TPM2_TRANSIENT_FIRST);
+    return held(tpm, 0x80000000);
 }
 
 static unsigned sessions(struct ql_tpm *tpm)
 {
-    return held(tpm, TPM2_LOADED_SESSION_FIRST);
+    return held(tpm, 0x02000000);
 }
 
 /** The TPM, opened anew: whatever an earlier test left loaded was flushed by closing it. */
