@@ -25,12 +25,12 @@ enum {
 
 /** Kinds of frames. */
 enum ql_frame_kind {
-    QL_FRAME_HELLO = 1,       /**< worker → parent: sandbox closed, ready */
-    QL_FRAME_JOB = 2,         /**< parent → worker */
-    QL_FRAME_RESULT = 3,      /**< worker → parent */
+    QL_FRAME_HELLO = 1,  /**< parent → worker: how to set up; worker → parent: sandbox closed, ready */
+    QL_FRAME_JOB = 2,    /**< parent → worker */
+    QL_FRAME_RESULT = 3, /**< worker → parent */
     QL_FRAME_NEED_POLICY = 4, /**< worker → parent: job waits for the policy with this digest */
-    QL_FRAME_POLICY = 5,      /**< parent → worker */
-    QL_FRAME_ENTERING = 6     /**< worker → parent: name of the validator about to run */
+    QL_FRAME_POLICY = 5,      /**< parent → worker; without a POLICY item: there is none */
+    QL_FRAME_ENTERING = 6 /**< worker → parent: name of the validator about to run (second attempts only) */
 };
 
 /** What a job is. */
@@ -58,7 +58,7 @@ enum ql_tag {
     QL_TAG_MASK,
     QL_TAG_ANSWER,
     QL_TAG_STORED_PUBKEY,
-    QL_TAG_CLOCK /**< JSON */,
+    QL_TAG_CLOCK /**< to a worker: JSON; from it: u64 clock, u32 resets, u32 restarts, u8 safe */,
     QL_TAG_ACCEPT /**< JSON */,
     QL_TAG_FLAGS,
     QL_TAG_EXPECTED_ENTRY,
@@ -81,7 +81,7 @@ enum ql_tag {
     QL_TAG_FACTS,
     QL_TAG_VERDICT = 64, /**< u64 of enum ql_verdict_kind */
     QL_TAG_FAILURES,     /**< JSON array of {event_id, severity, recoverable, context} */
-    QL_TAG_ALGS,         /**< JSON {hash_alg, enc_alg, sign_alg} */
+    QL_TAG_ALGS,         /**< three lines: hash, encryption, signing algorithm; empty: none */
     QL_TAG_PUBKEY,
     QL_TAG_NK_N,
     QL_TAG_NK_E,
@@ -94,7 +94,9 @@ enum ql_tag {
     QL_TAG_HTTP,
     QL_TAG_NAME /**< bytes */,
     QL_TAG_REASONS,
-    QL_TAG_CPU_NS
+    QL_TAG_CPU_NS,
+    QL_TAG_EK_PUBLIC, /**< fields of an EK, fixed layout: jobs_register.c */
+    QL_TAG_FULL       /**< u64: 1 = the next quote must be asked in full */
 };
 
 /** One item of a received frame; borrowed from it. */
@@ -117,13 +119,17 @@ struct ql_frame {
 struct ql_frame *ql_frame_new(enum ql_frame_kind kind, uint64_t job); /**< NULL: no memory */
 void ql_frame_free(struct ql_frame *f);
 QL_DEFINE_CLEANUP(struct ql_frame, ql_frame_free)
-/** Copies @p data; large ones into a sealed memfd. @retval QL_ELIMIT @retval QL_ENOMEM @retval QL_EIO */
+/**
+ * Copies @p data; large ones into a sealed memfd. After a failed addition all later ones and the sending fail too, so that
+ * one check at the end of a row of additions is enough.
+ * @retval QL_ELIMIT @retval QL_ENOMEM @retval QL_EIO
+ */
 int ql_frame_add(struct ql_frame *f, enum ql_tag tag, const void *data, size_t len, struct ql_err *err);
 int ql_frame_add_text(struct ql_frame *f, enum ql_tag tag, const char *text, struct ql_err *err);
 int ql_frame_add_u64(struct ql_frame *f, enum ql_tag tag, uint64_t v, struct ql_err *err);
 /** Add a sealed memfd (a duplicate is kept). */
 int ql_frame_add_fd(struct ql_frame *f, enum ql_tag tag, int fd, size_t len, struct ql_err *err);
-/** n-th item of a tag; NULL: none. */
+/** n-th item of a tag; NULL: none, or its memory could not be mapped. */
 const struct ql_item *ql_frame_get(const struct ql_frame *f, enum ql_tag tag, size_t n);
 /** @retval QL_ENOTFOUND @retval QL_EPARSE not 8 bytes */
 int ql_frame_get_u64(const struct ql_frame *f, enum ql_tag tag, uint64_t *ret);
@@ -134,6 +140,6 @@ char *ql_frame_get_text(const struct ql_frame *f, enum ql_tag tag, size_t n);
 int ql_frame_send(int sock, const struct ql_frame *f, struct ql_err *err);
 /** Receive and check one. @retval QL_EAGAIN @retval QL_ECLOSED @retval QL_EPARSE anything out of form */
 int ql_frame_recv(int sock, struct ql_frame **ret, struct ql_err *err);
-/** Parse the bytes of a frame without descriptors (fuzzing, tests). */
+/** Parse the bytes of a frame with descriptors received apart. On success the frame owns @p fds, else they stay yours. */
 int ql_frame_parse(const uint8_t *data, size_t len, const int *fds, size_t fd_count, struct ql_frame **ret,
                    struct ql_err *err);

@@ -63,9 +63,9 @@ int ql_attest_result_read(const struct ql_frame *frame, const struct ql_attest_j
                           struct ql_attest_result *ret, struct ql_err *err);
 void ql_attest_result_done(struct ql_attest_result *r);
 
-/** QL_JOB_CHECK_AGENT: what an addition says, before it is stored. */
+/** QL_JOB_CHECK_AGENT: what an addition says, before it is stored. Without ak_tpm: QL_JOB_CHECK_POLICY. */
 struct ql_check_job {
-    const char *ak_tpm;    /**< base64 text as uploaded */
+    const char *ak_tpm;    /**< base64 text as uploaded; NULL: only policies are checked (an upload) */
     const char *mtls_cert; /**< PEM; NULL or "disabled": not checked */
     struct {
         char validator[33];
@@ -95,8 +95,8 @@ struct ql_frame *ql_identity_job_frame(const uint8_t *ak, size_t ak_len, const c
                                        const char *hash_alg, const char *accept, struct ql_err *err);
 struct ql_judge_result {
     int http;
-    json_t *result;
-    char *reason; /**< status text for 4xx; NULL */
+    json_t *result; /**< NULL with a reason */
+    char *reason;   /**< status text for 4xx; NULL */
 };
 int ql_judge_result_read(const struct ql_frame *frame, struct ql_judge_result *ret, struct ql_err *err);
 void ql_judge_result_done(struct ql_judge_result *r);
@@ -127,3 +127,23 @@ struct ql_register_result {
 };
 int ql_register_result_read(const struct ql_frame *frame, struct ql_register_result *ret, struct ql_err *err);
 void ql_register_result_done(struct ql_register_result *r);
+
+enum {
+    QL_PARSE_MEMBERS_MAX = 40 /**< members of an API body read in a worker */
+};
+/** QL_JOB_PARSE: an API body above 64 KiB is checked in a worker, its members come back one by one (decision 15). */
+struct ql_frame *ql_parse_job_frame(const uint8_t *body, size_t len, struct ql_err *err);
+struct ql_parse_member {
+    char *key;
+    bool is_text;   /**< `bytes` are the characters of a string; else JSON text as it stood in the body */
+    uint8_t *bytes; /**< ends in a NUL that `len` does not count */
+    size_t len;
+};
+struct ql_parse_result {
+    bool ok;
+    char *reason; /**< when not ok */
+    struct ql_parse_member members[QL_PARSE_MEMBERS_MAX];
+    size_t member_count;
+};
+int ql_parse_result_read(const struct ql_frame *frame, struct ql_parse_result *ret, struct ql_err *err);
+void ql_parse_result_done(struct ql_parse_result *r);

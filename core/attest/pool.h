@@ -43,7 +43,7 @@ struct ql_pool_config {
 };
 /** Start workers. Waits until the first one is ready (sandbox closed) or fails: start-up errors are reported here. */
 int ql_pool_new(const struct ql_pool_config *config, struct ql_pool **ret, struct ql_err *err);
-/** Jobs under way end with QL_POOL_CANCELLED. */
+/** Jobs under way end with QL_POOL_CANCELLED, called back from in here. Not from inside a callback of the pool. */
 void ql_pool_free(struct ql_pool *p);
 QL_DEFINE_CLEANUP(struct ql_pool, ql_pool_free)
 
@@ -57,8 +57,9 @@ struct ql_pool_result {
     enum ql_pool_status status;
     const struct ql_frame *result; /**< with QL_POOL_DONE; borrowed until the callback returns */
     const char *validator;         /**< with QL_POOL_KILLER: that was running, "" in core */
-    const char *limit;             /**< with QL_POOL_KILLER: "crash", "cpu", "wall time", "memory" */
-    const char *text;              /**< with QL_POOL_INTERNAL: why */
+    const char *
+        limit; /**< with QL_POOL_KILLER: "crash", "cpu", "wall time", "memory", "system call" (a forbidden one) */
+    const char *text; /**< with QL_POOL_INTERNAL: why */
 };
 typedef void (*ql_pool_done)(const struct ql_pool_result *result, void *arg);
 
@@ -70,6 +71,11 @@ typedef void (*ql_pool_done)(const struct ql_pool_result *result, void *arg);
  */
 int ql_pool_submit(struct ql_pool *p, struct ql_frame *job, const char *affinity, bool large,
                    ql_pool_done done, void *arg, struct ql_err *err);
+/**
+ * Inside a `done` callback: the result that is being delivered is out of form (ql_attest_result_read() and its like said
+ * QL_EPARSE). Its worker is replaced before it gets another job (decision 11).
+ */
+void ql_pool_suspect(struct ql_pool *p);
 /** Replace all workers one after the other (SIGHUP). */
 void ql_pool_restart(struct ql_pool *p);
 

@@ -4,7 +4,7 @@
 #include "verdict.h"
 
 enum {
-    QL_STATES_MAX_LEN = QL_POLICIES_MAX * (QL_STATE_MAX_LEN + 64) /**< bytes */
+    QL_STATES_MAX_LEN = QL_POLICIES_MAX * (QL_STATE_MAX_LEN + 96) /**< bytes */
 };
 
 /** Decode; entries borrow from @p blob. @param[out] ret room for QL_POLICIES_MAX @retval QL_EPARSE (a reset) */

@@ -12,6 +12,7 @@
 
 #include "quote.h"
 #include "registry.h"
+#include "vault.h"
 
 enum {
     QL_POLICIES_MAX = 16,       /**< policies of one agent */
@@ -34,6 +35,8 @@ struct ql_policy {
     void *compiled;
     struct ql_needs needs; /**< strings owned by `compiled` */
     uint8_t digest[32];    /**< SHA-256 of the policy bytes */
+    bool prepared;         /**< `compiled` is to be released */
+    size_t size;           /**< bytes that the compiled object takes, as the validator says */
 };
 /** Compile by validator name. @param bytes stay valid as long as the policy lives @retval QL_ENOTFOUND no such validator */
 int ql_policy_compile(const struct ql_registry *registry, const char *validator, const uint8_t *bytes,
@@ -41,9 +44,10 @@ int ql_policy_compile(const struct ql_registry *registry, const char *validator,
 void ql_policy_free(struct ql_policy *p);
 QL_DEFINE_CLEANUP(struct ql_policy, ql_policy_free)
 
-/** State of one validator for one agent and policy. */
+/** State of one validator for one agent and policy. It fits that policy alone: another digest is a reset. */
 struct ql_kept_state {
     char validator[33];
+    uint8_t policy[32]; /**< digest of the policy it was made under */
     uint32_t version;
     const uint8_t *data; /**< borrowed on the way in; owned by the outcome on the way out */
     size_t len;
@@ -63,6 +67,7 @@ struct ql_verdict_in {
     bool exact_mask;    /**< extra PCRs are refused (polling) */
     const char *answer; /**< the agent's `results` object, JSON text; may be a read-only mapping */
     size_t answer_len;
+    bool whole_body;                 /**< `answer` is the HTTP body around the results object */
     bool pubkey_expected;            /**< polling: an answer must carry the key or one must be stored */
     const char *stored_pubkey;       /**< key proven before, PEM; NULL: none */
     const struct ql_clock *previous; /**< NULL: first */
@@ -79,6 +84,8 @@ struct ql_verdict_in {
     /** Called before a validator runs (so that a crash can be named); may be NULL. */
     void (*entering)(void *arg, const char *validator);
     void *entering_arg;
+    struct ql_vault
+        *vault; /**< keeps core's proven facts read-only while validators run; NULL: plain memory */
 };
 
 struct ql_failure {
@@ -90,7 +97,7 @@ struct ql_failure {
 
 /** What came out. ql_outcome_done() frees what it holds. */
 struct ql_outcome {
-    enum ql_verdict_kind kind;
+    enum ql_verdict_kind kind; /**< the zero value is failure */
     struct ql_failure *failures;
     size_t failure_count, failures_dropped;
     char *retry_reason;
@@ -110,6 +117,7 @@ struct ql_outcome {
 /** @return QL_OK: outcome written (whatever the verdict); negative: internal fault independent of the evidence */
 int ql_verdict(const struct ql_verdict_in *in, struct ql_outcome *ret, struct ql_err *err);
 void ql_outcome_done(struct ql_outcome *o);
+size_t ql_verdict_vault_len(void); /**< bytes that `vault` must hold */
 /** Highest-first event: the first failure that is irrecoverable, else the first. NULL without failures. */
 const struct ql_failure *ql_outcome_first(const struct ql_outcome *o);
 
@@ -120,6 +128,7 @@ const struct ql_failure *ql_outcome_first(const struct ql_outcome *o);
  * @param[out] result the call's result object; caller decrefs
  * @param[out] http   200, or 400 as the spec says
  * @retval QL_OK judged (valid or not) @retval QL_EPARSE cannot be judged: not a JSON object, no type/data (err says it)
+ * @retval QL_EUNSUPPORTED another type of evidence, or data that is no object: for the API 400 as well
  */
 int ql_verify_oneshot(const struct ql_registry *registry, const char *body, size_t len, bool extensions,
                       const json_t *state, json_t **new_state, json_t **result, int *http,

@@ -71,8 +71,8 @@ static int deed(const char *word)
     return 0;
 }
 
-static int hostile_prepare(void *plugin, const uint8_t *policy, size_t len, uint32_t origin, void **ret, size_t *ret_size,
-                           struct ql_err *err)
+static int hostile_prepare(void *plugin, const uint8_t *policy, size_t len, uint32_t origin, void **ret,
+                           size_t *ret_size, struct ql_err *err)
 {
     const struct ql_host *h = plugin;
     struct compiled *c;
@@ -112,7 +112,9 @@ static int hostile_needs(void *plugin, const void *compiled, struct ql_needs *re
     (void)err;
     ret->pcr_mask = 0;
     if (strcmp(c->word, "evidence") == 0 || strcmp(c->word, "pcr-evidence") == 0) {
-        c->need = (struct ql_need){.size = sizeof c->need, .evidence = "widget", .bound = QL_BOUND_NONCE,
+        c->need = (struct ql_need){.size = sizeof c->need,
+                                   .evidence = "widget",
+                                   .bound = QL_BOUND_NONCE,
                                    .parameters = "{\"depth\": 2}"};
         if (strcmp(c->word, "pcr-evidence") == 0) {
             c->need.bound = QL_BOUND_PCR;
@@ -177,7 +179,8 @@ static int findings(const struct compiled *c, const struct ql_attest *a, const s
         if (in->len > 0)
             memcpy(bytes, in->data, in->len);
         bytes[in->len] = (uint8_t)('a' + in->len);
-        *out = (struct ql_state){.size = sizeof *out, .version = 3, .data = bytes, .len = in->len + 1, .changed = 1};
+        *out = (struct ql_state){
+            .size = sizeof *out, .version = 3, .data = bytes, .len = in->len + 1, .changed = 1};
         if (a->is_first != (in->len == 0))
             report->fail(report, "hostile.first", NULL, 0, NULL);
         if (strcmp(c->word, "state-and-fail") == 0)
@@ -187,7 +190,8 @@ static int findings(const struct compiled *c, const struct ql_attest *a, const s
     if (strcmp(c->word, "huge-state") == 0) {
         bytes = c->host->alloc(c->host, QL_STATE_MAX_LEN + 1);
         memset(bytes, 0, QL_STATE_MAX_LEN + 1);
-        *out = (struct ql_state){.size = sizeof *out, .data = bytes, .len = QL_STATE_MAX_LEN + 1, .changed = 1};
+        *out =
+            (struct ql_state){.size = sizeof *out, .data = bytes, .len = QL_STATE_MAX_LEN + 1, .changed = 1};
         return QL_OK;
     }
     if (strcmp(c->word, "evidence") == 0 || strcmp(c->word, "pcr-evidence") == 0) {
@@ -226,8 +230,9 @@ static int findings(const struct compiled *c, const struct ql_attest *a, const s
     return 1;
 }
 
-static int hostile_validate(void *plugin, const struct ql_attest *attest, const void *compiled, const struct ql_state *in,
-                            struct ql_report *report, struct ql_state *out, struct ql_err *err)
+static int hostile_validate(void *plugin, const struct ql_attest *attest, const void *compiled,
+                            const struct ql_state *in, struct ql_report *report, struct ql_state *out,
+                            struct ql_err *err)
 {
     const struct compiled *c = compiled;
     int r = findings(c, attest, in, report, out, err);
@@ -238,11 +243,13 @@ static int hostile_validate(void *plugin, const struct ql_attest *attest, const 
     r = deed(c->word);
     if (strcmp(c->word, "nothing") != 0 && strcmp(c->word, "environment") != 0)
         fprintf(stderr, "hostile: %s gave %d\n", c->word, r);
-    return strcmp(c->word, "environment") == 0 && r == 1 ? c->host->fail(err, QL_EACCES, "there is an environment")
-                                                           : QL_OK;
+    return strcmp(c->word, "environment") == 0 && r == 1
+               ? c->host->fail(err, QL_EACCES, "there is an environment")
+               : QL_OK;
 }
 
-static int hostile_init(const struct ql_host *host, const struct ql_options *options, void **plugin, struct ql_err *err)
+static int hostile_init(const struct ql_host *host, const struct ql_options *options, void **plugin,
+                        struct ql_err *err)
 {
     (void)options;
     (void)err;
@@ -258,5 +265,6 @@ static const struct ql_validator validator = {
     .validate = hostile_validate,
 };
 
-QL_PLUGIN(.name = "hostile", .version = "1.0", .license = "Apache-2.0", .summary = "does what its policy names",
+QL_PLUGIN(.name = "hostile", .version = "1.0", .license = "Apache-2.0",
+          .summary = "does what its policy names",
           .components = ((const struct ql_component *const[]){&validator.head, NULL}), .init = hostile_init);

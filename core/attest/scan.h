@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file scan.h
+ * One pass over a JSON document without building a tree: strings are spans of the input, handed out as they stand and
+ * unescaped only where somebody needs the bytes. Made for answers of hundreds of megabytes, most of which is one string.
+ *
+ * Accepts what jansson accepts with JSON_REJECT_DUPLICATES and default flags (RFC 8259, valid UTF-8, no \u0000, integers of
+ * 64 bits, reals within double), within the limits below. Total: any bytes, no recursion, memory bounded by the limits.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <quicklime/error.h>
+
+enum {
+    QL_SCAN_DEPTH = 64,       /**< nested objects and arrays, as core/base/json.h */
+    QL_SCAN_KEYS_MAX = 4096,  /**< keys of all objects open at one time: bounds the duplicate check */
+    QL_SCAN_NUMBER_MAX = 4096 /**< characters of a number */
+};
+
+/** A string as it stands between its quotes. Borrowed from the input. */
+struct ql_text {
+    const char *raw; /**< NULL: absent */
+    size_t raw_len;
+    bool escaped; /**< holds backslashes: ql_text_unescape() before use */
+};
+
+/** Write the string's bytes to @p out, which has room for raw_len. @return bytes written */
+size_t ql_text_unescape(const struct ql_text *t, char *out);
+/** @return true when the string is exactly @p text */
+bool ql_text_is(const struct ql_text *t, const char *text);
+/** @return a NUL-ended copy, caller frees; NULL: no memory. */
+char *ql_text_dup(const struct ql_text *t, size_t *ret_len);
+
+enum ql_scan_kind {
+    QL_SCAN_OBJECT,     /**< '{' */
+    QL_SCAN_OBJECT_END, /**< '}' */
+    QL_SCAN_ARRAY,
+    QL_SCAN_ARRAY_END,
+    QL_SCAN_KEY, /**< `text`; its value follows */
+    QL_SCAN_STRING,
+    QL_SCAN_INTEGER,
+    QL_SCAN_REAL,
+    QL_SCAN_TRUE,
+    QL_SCAN_FALSE,
+    QL_SCAN_NULL
+};
+
+/** One step of the walk. */
+struct ql_scan_event {
+    enum ql_scan_kind kind;
+    unsigned depth;      /**< of the container that the event stands in; the document's own brackets have 1 */
+    size_t at;           /**< offset of the token's first byte */
+    size_t end;          /**< offset behind its last byte */
+    struct ql_text text; /**< KEY and STRING */
+    int64_t integer;     /**< INTEGER */
+    double real;         /**< REAL */
+};
+
+/** @return 0 to go on; anything else stops the walk and is returned by ql_scan() */
+typedef int (*ql_scan_fn)(void *arg, const struct ql_scan_event *event, struct ql_err *err);
+
+/**
+ * Walk a document that is one object or array. Events before an error have been delivered: throw them away then.
+ * @retval QL_EPARSE with the offset @retval QL_ELIMIT a limit above, with its name
+ */
+int ql_scan(const char *text, size_t len, ql_scan_fn fn, void *arg, struct ql_err *err);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file work.h
+ * The worker's side of the jobs: a job frame in, a result frame out (jobs.h has the daemon's side).
+ *
+ * A job that cannot be read is a fault of the daemon, not of the evidence: the call fails, the worker ends. Whatever the
+ * evidence is, the job has a result.
+ */
+#pragma once
+#include "jobs.h"
+#include "policies_cache.h"
+
+/** Bits of FLAGS in a job of attestation. */
+#define QL_ATTEST_PARTIAL  UINT64_C(1)
+#define QL_ATTEST_EVIDENCE UINT64_C(2)
+/** Bits of FLAGS in a registration. */
+#define QL_REGISTER_EK  UINT64_C(1)
+#define QL_REGISTER_IAK UINT64_C(2)
+
+/** What a worker keeps between jobs. Nothing in it was learned from one agent and can be seen by another. */
+struct ql_worker {
+    int sock; /**< to the daemon */
+    struct ql_registry *registry;
+    struct ql_digester *digester;
+    struct ql_vault *vault;
+    struct ql_policy_cache *policies;
+    struct ql_key_cache *keys;
+    int64_t job_ms; /**< wall time of a job, for host->deadline_ns(); 0: none */
+};
+
+/**
+ * Do one job.
+ * @param job      received frame of kind QL_FRAME_JOB
+ * @param[out] ret the result, to be sent and freed by the caller
+ * @retval QL_ENOMEM the job did not fit into memory @retval other: the daemon's fault
+ */
+int ql_work(struct ql_worker *w, const struct ql_frame *job, struct ql_frame **ret, struct ql_err *err);
+
+/* One a job type; called by ql_work(). */
+int ql_work_attest(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result,
+                   struct ql_err *err);
+int ql_work_check(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result,
+                  struct ql_err *err);
+int ql_work_oneshot(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result,
+                    struct ql_err *err);
+int ql_work_identity(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result,
+                     struct ql_err *err);
+int ql_work_register(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result,
+                     struct ql_err *err);
+int ql_work_parse(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result,
+                  struct ql_err *err);
+
+/** Fields of an EK as item QL_TAG_EK_PUBLIC. */
+int ql_ek_public_add(struct ql_frame *f, const struct ql_tpm_public *p, struct ql_err *err);

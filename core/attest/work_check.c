@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "cert.h"
+#include "error.h"
+#include "items.h"
+#include "json.h"
+#include "parse.h"
+#include "public.h"
+#include "work.h"
+
+/* A refusal is an answer. Out of memory is none. */
+static int refuse(struct ql_frame *result, const char *field, int code, const struct ql_err *why)
+{
+    int r;
+
+    if (code == QL_ENOMEM)
+        return code;
+    r = ql_frame_add_u64(result, QL_TAG_FLAGS, 0, NULL);
+    if (r == QL_OK)
+        r = ql_frame_add_text(result, QL_TAG_NAME, field, NULL);
+    return r == QL_OK ? ql_frame_add_text(result, QL_TAG_REASONS, why->text, NULL) : r;
+}
+
+static int check_ak(const struct ql_item *text, struct ql_frame *result, struct ql_err *err)
+{
+    struct ql_tpm_public public;
+    ql_auto_free uint8_t *raw = NULL;
+    size_t raw_len = 0;
+    int r = ql_tpm_public_from_text((const char *)text->data, text->len, &public, &raw, &raw_len, err);
+
+    if (r == QL_OK)
+        r = ql_tpm_check_ak(&public, err);
+    return r == QL_OK ? ql_frame_add(result, QL_TAG_AK, raw, raw_len, err) : r;
+}
+
+static int check_cert(const struct ql_item *text, struct ql_frame *result, struct ql_err *err)
+{
+    ql_auto(ql_cert_freep) struct ql_cert *cert = NULL;
+    const uint8_t *der;
+    size_t len;
+    int r = ql_cert_from_any((const char *)text->data, text->len, &cert, err);
+
+    if (r < 0)
+        return r;
+    der = ql_cert_der(cert, &len);
+    return ql_frame_add(result, QL_TAG_CERT, der, len, err);
+}
+
+static int add_need(json_t *list, const char *validator, const struct ql_need *n)
+{
+    json_t *parameters = NULL, *j;
+
+    if (n->parameters &&
+        ql_json_parse(n->parameters, strlen(n->parameters), 16 * 1024, &parameters, NULL) < 0)
+        return QL_ERANGE;
+    j = json_pack("{s:s, s:s, s:s, s:I, s:o*}", "validator", validator, "evidence", n->evidence, "bound",
+                  n->bound == QL_BOUND_NONCE ? "nonce" : "pcr", "pcr", (json_int_t)n->pcr, "parameters",
+                  parameters);
+    return j && json_array_append_new(list, j) == 0 ? QL_OK : QL_ENOMEM;
+}
+
+static int check_policy(struct ql_worker *w, const char *validator, const struct ql_item *bytes,
+                        uint32_t *mask, json_t *needs, struct ql_err *err)
+{
+    ql_auto(ql_policy_freep) struct ql_policy *p = NULL;
+    int r = ql_policy_compile(w->registry, validator, bytes->data, bytes->len, QL_ORIGIN_UPLOAD, &p, err);
+
+    for (size_t i = 0; r == QL_OK && i < p->needs.item_count; i++) {
+        r = add_need(needs, validator, &p->needs.items[i]);
+        if (r == QL_ERANGE)
+            (void)ql_fail(err, r, "validator %s: parameters of evidence %s are not JSON", validator,
+                          p->needs.items[i].evidence); /* r says it */
+    }
+    if (r == QL_OK)
+        *mask |= p->needs.pcr_mask;
+    return r;
+}
+
+int ql_work_check(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result,
+                  struct ql_err *err)
+{
+    const struct ql_item *ak = ql_frame_get(job, QL_TAG_AK, 0), *cert = ql_frame_get(job, QL_TAG_CERT, 0),
+                         *bytes;
+    ql_auto_json json_t *needs = json_array();
+    struct ql_err why = QL_ERR_INIT;
+    uint32_t mask = 0;
+    int r = needs ? QL_OK : QL_ENOMEM;
+
+    if (r == QL_OK && ak && (r = check_ak(ak, result, &why)) < 0)
+        return refuse(result, "ak_tpm", r, &why);
+    if (r == QL_OK && cert && (r = check_cert(cert, result, &why)) < 0)
+        return refuse(result, "mtls_cert", r, &why);
+    for (size_t i = 0; r == QL_OK && (bytes = ql_frame_get(job, QL_TAG_POLICY, i)); i++) {
+        ql_auto_free char *validator = ql_frame_get_text(job, QL_TAG_VALIDATOR, i);
+
+        if (!validator || i == QL_POLICIES_MAX || !ql_component_name_ok(validator, strlen(validator)))
+            return ql_fail(err, QL_EPARSE, "policies of a job are out of form");
+        r = check_policy(w, validator, bytes, &mask, needs, &why);
+        if (r < 0)
+            return refuse(result, validator, r, &why);
+    }
+    if (r == QL_OK)
+        r = ql_frame_add_u64(result, QL_TAG_FLAGS, 1, err);
+    if (r == QL_OK)
+        r = ql_frame_add_u64(result, QL_TAG_MASK, mask, err);
+    return r == QL_OK ? ql_frame_add_json(result, QL_TAG_NEEDS, needs, err) : r;
+}
