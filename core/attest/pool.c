@@ -525,11 +525,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static int slot_watch(struct slot *s, struct ql_err *err)
 {
+    int r;
+
     s->readable = event_new(s->pool->config.base, s->process.sock, EV_READ | EV_PERSIST, on_readable, s);
     s->ended = event_new(s->pool->config.base, s->process.pidfd, EV_READ, on_ended, s);
     if (!s->readable || !s->ended || event_add(s->readable, NULL) != 0 || event_add(s->ended, NULL) != 0)
         return ql_fail(err, QL_ENOMEM, "watching a worker");
-    return ql_frame_send(s->process.sock, s->pool->setup, err);
+    r = ql_frame_send(s->process.sock, s->pool->setup, err);
+    return r == QL_ECLOSED ? QL_OK : r; /* it has ended already; that is seen to like any other end */
 }
 
 static int slot_try_start(struct slot *s, struct ql_err *err)
