@@ -37,9 +37,96 @@ static void certification_is_judged_as_required(void **state)
     json_decref(v);
 }
 
+/** One genuine certification, to be spoilt. */
+struct genuine {
+    struct ql_tpm_public iak, ak;
+    uint8_t attest[1024], sign[1024];
+    size_t attest_len, sign_len;
+    char agent_id[64];
+};
+
+static void load(const char *name, struct genuine *g)
+{
+    json_t *v = load_vectors("agent/iak_idevid.json"), *cases = json_object_get(v, "cases");
+
+    memset(g, 0, sizeof *g);
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *c = json_array_get(cases, i);
+        const char *iak = vector_text(c, "iak_tpm"), *ak = vector_text(c, "aik_tpm");
+
+        if (strcmp(vector_text(c, "name"), name) != 0)
+            continue;
+        assert_int_equal(ql_tpm_public_from_text(iak, strlen(iak), &g->iak, NULL, NULL, NULL), QL_OK);
+        assert_int_equal(ql_tpm_public_from_text(ak, strlen(ak), &g->ak, NULL, NULL, NULL), QL_OK);
+        g->attest_len = decode(vector_text(c, "iak_attest"), g->attest, sizeof g->attest);
+        g->sign_len = decode(vector_text(c, "iak_sign"), g->sign, sizeof g->sign);
+        snprintf(g->agent_id, sizeof g->agent_id, "%s", vector_text(c, "agent_id"));
+    }
+    json_decref(v);
+    assert_true(g->attest_len > 0);
+}
+
+static int judge(const struct genuine *g, size_t attest_len, size_t sign_len, const char *agent_id)
+{
+    /* Copies of exactly that length, so that a sanitizer sees a byte read beyond. */
+    uint8_t *attest = malloc(attest_len + 1), *sign = malloc(sign_len + 1);
+    int r;
+
+    assert_true(attest && sign);
+    memcpy(attest, g->attest, attest_len);
+    memcpy(sign, g->sign, sign_len);
+    attest = realloc(attest, attest_len > 0 ? attest_len : 1);
+    sign = realloc(sign, sign_len > 0 ? sign_len : 1);
+    r = ql_certify_check(&g->iak, &g->ak, attest, attest_len, sign, sign_len, agent_id, NULL);
+    free(attest);
+    free(sign);
+    return r;
+}
+
+static void certification_refuses_every_truncation_and_one_byte_more(void **state)
+{
+    static const char *const names[] = {"H-1_sha256_of_uuid", "H-2_sha256_of_uuid"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct genuine g;
+
+        load(names[i], &g);
+        assert_int_equal(judge(&g, g.attest_len, g.sign_len, g.agent_id), QL_OK);
+        for (size_t len = 0; len < g.attest_len; len++)
+            assert_int_equal(judge(&g, len, g.sign_len, g.agent_id), QL_EPARSE);
+        for (size_t len = 0; len < g.sign_len; len++)
+            assert_int_not_equal(judge(&g, g.attest_len, len, g.agent_id), QL_OK);
+        assert_int_equal(judge(&g, g.attest_len + 1, g.sign_len, g.agent_id), QL_EPARSE);
+        assert_int_equal(judge(&g, g.attest_len, g.sign_len + 1, g.agent_id), QL_EPARSE);
+    }
+}
+
+static void certification_is_for_one_agent_and_one_key(void **state)
+{
+    struct ql_tpm_public other;
+    struct genuine g;
+
+    (void)state;
+    load("H-2_raw_uuid", &g);
+    assert_int_equal(judge(&g, g.attest_len, g.sign_len, g.agent_id), QL_OK);
+    assert_int_equal(judge(&g, g.attest_len, g.sign_len, "5c3a1f0e-7d24-4b8e-9a61-2f0c4d7e8b92"), QL_ECRYPTO);
+    assert_int_equal(judge(&g, g.attest_len, g.sign_len, "5c3a1f0e-7d24-4b8e-9a61-2f0c4d7e8b9"), QL_ECRYPTO);
+    assert_int_equal(judge(&g, g.attest_len, g.sign_len, ""), QL_ECRYPTO);
+    other = g.ak;
+    g.ak = g.iak;
+    assert_int_equal(judge(&g, g.attest_len, g.sign_len, g.agent_id), QL_ECRYPTO);
+    g.ak = g.iak = other; /* signed by the key that is certified */
+    assert_int_equal(judge(&g, g.attest_len, g.sign_len, g.agent_id), QL_ECRYPTO);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(certification_is_judged_as_required)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(certification_is_judged_as_required),
+        cmocka_unit_test(certification_refuses_every_truncation_and_one_byte_more),
+        cmocka_unit_test(certification_is_for_one_agent_and_one_key),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
