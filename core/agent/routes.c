@@ -89,9 +89,10 @@ const struct ql_route QL_AGENT_ROUTES[] = {
 /** Texts for paths below an interface that the table does not hold. */
 static const struct interface {
     const char *name, *bad_get, *bad_post, *bad_method, *allow;
+    unsigned first; /* API version */
 } INTERFACES[] = {
     {"agent", "URI not supported, only /info is supported for GET in /agent interface", NULL,
-     "Method is not supported in /agent interface", "GET"},
+     "Method is not supported in /agent interface", "GET", QL_API(2, 2)},
     {"keys", "URI not supported, only /pubkey and /verify are supported for GET in /keys interface",
      "URI not supported, only /ukey and /vkey are supported for POST in /keys interface",
      "Method is not supported in /keys interface", "GET, POST"},
@@ -121,26 +122,28 @@ static size_t version_prefix(const char *path)
     return minor == 0 ? 0 : 2 + major + 1 + minor;
 }
 
-static bool version_enabled(const struct ql_agent *a, const char *text, size_t len)
+/** The version named, when it is enabled; else 0. */
+static unsigned enabled_version(const struct ql_agent *a, const char *text, size_t len)
 {
     unsigned version = 0;
 
     if (ql_api_parse(text, len, &version, NULL) < 0)
-        return false;
+        return 0;
     for (const unsigned *v = a->versions; *v != 0; v++)
         if (*v == version)
-            return true;
-    return false;
+            return version;
+    return 0;
 }
 
-static const struct interface *find_interface(const char *path)
+static const struct interface *find_interface(const char *path, unsigned version)
 {
     const struct interface *row = INTERFACES;
 
     for (; row->name; row++) {
         const size_t len = strlen(row->name);
 
-        if (path[0] == '/' && strncmp(path + 1, row->name, len) == 0 && path[1 + len] == '/')
+        if (version >= row->first && path[0] == '/' && strncmp(path + 1, row->name, len) == 0 &&
+            path[1 + len] == '/')
             return row;
     }
     return row;
@@ -151,16 +154,17 @@ void ql_agent_miss(struct ql_http_req *req, enum ql_miss miss, void *arg)
     const struct ql_agent *a = arg;
     const char *path = ql_req_path(req), *text;
     const size_t prefix = version_prefix(path);
+    const unsigned version = prefix > 0 ? enabled_version(a, path + 2, prefix - 2) : 0;
     const struct interface *row = &ELSEWHERE;
 
     /* Verifiers look for these words and negotiate anew. */
-    if (prefix > 0 && !version_enabled(a, path + 2, prefix - 2)) {
+    if (prefix > 0 && version == 0) {
         ql_req_replyf(req, 400, "API version not supported: %.*s", (int)(prefix < 40 ? prefix - 1 : 39),
                       path + 1);
         return;
     }
     if (prefix > 0 && path[prefix] == '/')
-        row = find_interface(path + prefix);
+        row = find_interface(path + prefix, version);
     if (miss == QL_MISS_METHOD) {
         (void)ql_req_add_header(req, "Allow", row->allow); /* fixed text */
         ql_req_reply_empty(req, 405);
