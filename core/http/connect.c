@@ -55,7 +55,10 @@ static bool is_pinned(const struct ql_peer *p, X509 *cert)
 
 static bool on_accept(struct ql_tls_watch *w, X509 *leaf)
 {
-    return is_pinned((struct ql_peer *)w, leaf);
+    struct ql_peer *p = (struct ql_peer *)w;
+
+    p->by_ca = !is_pinned(p, leaf);
+    return !p->by_ca;
 }
 
 static void on_verified(struct ql_tls_watch *w, int result)
@@ -86,7 +89,7 @@ static void on_finished(struct ql_tls_watch *w, SSL *ssl)
 {
     struct ql_peer *p = (struct ql_peer *)w;
     X509 *cert = SSL_get0_peer_certificate(ssl);
-    bool ok = cert && (is_pinned(p, cert) || SSL_get_verify_result(ssl) == X509_V_OK);
+    bool ok = cert && (is_pinned(p, cert) || (p->by_ca && SSL_get_verify_result(ssl) == X509_V_OK));
 
     if (!ok) {
         p->mismatch = true;
@@ -105,6 +108,7 @@ static bool on_session(struct ql_tls_watch *w, SSL_SESSION *session)
         return false;
     SSL_SESSION_free(p->session);
     p->session = session;
+    p->session_by_ca = p->by_ca;
     return true;
 }
 
@@ -186,6 +190,7 @@ static int make_ssl(struct ql_peer *p)
     }
     p->offered =
         p->session && ql_mono_ns() >= p->no_resume_before_ns && SSL_set_session(p->ssl, p->session) == 1;
+    p->by_ca = p->offered && p->session_by_ca; /* a full handshake decides anew */
     return QL_OK;
 }
 

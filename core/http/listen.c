@@ -10,13 +10,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "clock.h"
 #include "error.h"
 #include "listen.h"
 #include "log.h"
 
 enum {
     BACKLOG = 4096, /* the kernel cuts it to net.core.somaxconn */
-    REST_MS = 100   /* pause after accept() failed: descriptors come back slower than the loop turns */
+    REST_MS = 100,  /* pause after accept() failed: descriptors come back slower than the loop turns */
+    QUIET_S = 60    /* between two log lines about it */
 };
 
 struct ql_listen {
@@ -27,7 +29,8 @@ struct ql_listen {
     struct event *rest;
     int reserve; /* given up for a moment to shake off one connection when descriptors run out */
     uint16_t port;
-    bool paused, resting, complained;
+    bool paused, resting;
+    int64_t quiet_until_ns;
 };
 
 /*
@@ -92,9 +95,10 @@ static void on_error(struct evconnlistener *listener, void *arg)
     (void)arg;
     if (!l)
         return;
-    if (!l->complained)
+    if (ql_mono_ns() >= l->quiet_until_ns) {
         ql_log(QL_WARN, "http", "port %u: accept failed: %s; connections wait", l->port, strerror(reason));
-    l->complained = true;
+        l->quiet_until_ns = ql_mono_ns() + QUIET_S * QL_NS_PER_S;
+    }
     if (l->reserve >= 0) {
         close(l->reserve);
         fd = accept(evconnlistener_get_fd(listener), NULL, NULL);
@@ -115,7 +119,6 @@ static void on_rest(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (l->reserve < 0)
         l->reserve = open_reserve();
-    l->complained = l->reserve < 0; /* once descriptors are back, the next shortage is news again */
     l->resting = false;
     update(l);
 }

@@ -73,6 +73,8 @@ struct ql_peer {
     SSL *ssl;
     struct evhttp_request *req; /**< in flight */
     bool has_slot, connected, reused, closed, offered, resumed, greeted, mismatch;
+    bool by_ca;         /**< the certificate is good for its chain, not for being the pinned one */
+    bool session_by_ca; /**< the same of the certificate in `session` */
     int verify_error;
     int64_t connect_by_ns;
     SSL_SESSION *session;

@@ -101,17 +101,24 @@ static void twenty_requests_in_turn_do_not_wait_for_delayed_acks(void **state)
     struct world *w = *state;
     struct ql_peer *p = peer_new(w->client, ql_http_server_port(w->server), w->client_tls);
     struct outcome o = {0};
-    int64_t start;
+    unsigned sent = 1;
+    int64_t best = INT64_MAX;
 
     call(p, QL_GET, "/version", NULL, &o);
     assert_true(run_until(w->base, &o.done, 1, 5000));
-    start = ql_mono_ns();
-    for (unsigned i = 2; i <= 21; i++) {
-        call(p, QL_POST, "/v2/echo", "{\"some\": \"body\"}", &o);
-        assert_true(run_until(w->base, &o.done, i, 5000));
-        assert_int_equal(o.status, 200);
+    /* With Nagle's algorithm no round can take less than 20 times 40 ms; a busy machine may spoil one or two. */
+    for (int round = 0; round < 5 && best >= 400 * QL_NS_PER_MS; round++) {
+        int64_t start = ql_mono_ns();
+
+        for (int i = 0; i < 20; i++) {
+            call(p, QL_POST, "/v2/echo", "{\"some\": \"body\"}", &o);
+            assert_true(run_until(w->base, &o.done, ++sent, 5000));
+            assert_int_equal(o.status, 200);
+        }
+        if (ql_mono_ns() - start < best)
+            best = ql_mono_ns() - start;
     }
-    assert_true(ql_mono_ns() - start < 400 * QL_NS_PER_MS);
+    assert_true(best < 400 * QL_NS_PER_MS);
     ql_peer_free(p);
 }
 
