@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file internal.h
- * What the files of this folder share: a loaded plugin, its host table, the registry's lists. For nobody else.
+ * What the files of this folder share: a loaded plugin, its host table, the registry's
+ * lists. For nobody else.
  */
 #pragma once
 #include <stdatomic.h>
@@ -69,7 +70,10 @@ struct ql_registry {
     struct ql_lua_grants grants;
 };
 
-/** Owner and mode of an open plugin file: regular, root's or ours, writable by nobody else. @param what begins the message */
+/**
+ * Owner and mode of an open plugin file: regular, root's or ours, writable by nobody else.
+ * @param what begins the message
+ */
 int ql_plugin_fd_check(int fd, const char *what, struct ql_err *err);
 
 /** Load a shared object into @p p, its components into @p r. */

@@ -13,9 +13,9 @@
 #include "parse.h"
 
 /*
- * A path to the descriptor that differs for each file. The dynamic linker takes a name that it has seen before for the
- * same library, and descriptor numbers come again: the identity of the file is written into the path, one bit a step
- * ("/" or "/./"), which the kernel skips.
+ * A path to the descriptor that differs for each file. The dynamic linker takes a name that it has seen
+ * before for the same library, and descriptor numbers come again: the identity of the file is written into
+ * the path, one bit a step ("/" or "/./"), which the kernel skips.
  */
 static void descriptor_path(int fd, const struct stat *st, char out[512])
 {
@@ -84,7 +84,10 @@ static int read_definition(const char *file, void *symbol, struct ql_plugin *ret
     size_t room = 0;
     Dl_info info;
 
-    /* The symbol table says how many bytes there are: a text or a function of that name is not read past its end. */
+    /*
+     * The symbol table says how many bytes there are: a text or a function of that name is not read past its
+     * end.
+     */
     if (dladdr1(symbol, &info, &extra, RTLD_DL_SYMENT) != 0 && extra && info.dli_saddr == symbol) {
         elf = extra;
         room = elf->st_size;

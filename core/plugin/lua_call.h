@@ -3,12 +3,14 @@
  * @file lua_call.h
  * One call into a script. Internal to the Lua host.
  *
- * Every call gets a Lua state of its own, made from the script's compiled text and thrown away afterwards: nothing that
- * a script keeps in variables outlives the judgement of one agent, and what a limit cut short is never used again.
+ * Every call gets a Lua state of its own, made from the script's compiled text and thrown away afterwards:
+ * nothing that a script keeps in variables outlives the judgement of one agent, and what a limit cut short is
+ * never used again.
  *
- * Memory, instructions and time are limited. A limit does not raise a Lua error, which the script could catch: it leaves
- * the state by longjmp and the state's memory is dropped as it is. Therefore no function that is called from Lua may own
- * memory, descriptors or anything else of C across a call into Lua; what a JSON conversion needs hangs on `scratch`.
+ * Memory, instructions and time are limited. A limit does not raise a Lua error, which the script could
+ * catch: it leaves the state by longjmp and the state's memory is dropped as it is. Therefore no function
+ * that is called from Lua may own memory, descriptors or anything else of C across a call into Lua; what a
+ * JSON conversion needs hangs on `scratch`.
  */
 #pragma once
 #include <jansson.h>
@@ -84,8 +86,10 @@ struct ql_lua_call {
 };
 
 /**
- * Run @p body in a new state, with the component's table as its only argument (while loading: what the script returned).
- * @retval QL_OK @retval QL_ELIMIT @retval QL_ETIMEOUT @retval QL_ENOMEM a limit @retval QL_EPARSE an error of the script;
+ * Run @p body in a new state, with the component's table as its only argument (while loading: what the script
+ * returned).
+ * @retval QL_OK @retval QL_ELIMIT @retval QL_ETIMEOUT @retval QL_ENOMEM a limit @retval QL_EPARSE an error of
+ * the script;
  *         the text begins with script and function
  */
 int ql_lua_run(struct ql_lua_call *c, lua_CFunction body, struct ql_err *err);
@@ -101,14 +105,18 @@ void ql_lua_charge(lua_State *L, uint64_t instructions);
 void ql_lua_need_stack(lua_State *L, int slots);
 /** End the call: not to be caught by the script. */
 _Noreturn void ql_lua_kill(struct ql_lua_call *c, int code, const char *text);
+_Noreturn void ql_lua_kill_for_memory(struct ql_lua_call *c);
 /** Instructions that are left. */
 uint64_t ql_lua_work_left(const struct ql_lua_call *c);
 
 /* ---- what a script sees: each pushes one table ---- */
 
-/** The globals, as a plain table (to be frozen by the caller). */
+/** lua_base.c: the globals, as a plain table (to be frozen by the caller). */
 void ql_lua_push_globals(lua_State *L);
-/** lua_string.c: string functions around or in place of those of the library (at that index), into the table on top. */
+/**
+ * lua_string.c: string functions around or in place of those of the library (at that index), into the table
+ * on top.
+ */
 void ql_lua_add_string(lua_State *L, int library);
 /** lua_table.c: table functions likewise. */
 void ql_lua_add_table(lua_State *L, int library);
@@ -123,7 +131,10 @@ void ql_lua_add_exec(lua_State *L);
 void ql_lua_add_files(lua_State *L);
 /** lua_attest.c: the argument `attest`. */
 void ql_lua_push_attest(lua_State *L);
-/** Iterator over the lines of a text that something else keeps alive (value at @p anchor). Pushes one function. */
+/**
+ * Iterator over the lines of a text that something else keeps alive (value at @p anchor). Pushes one
+ * function.
+ */
 void ql_lua_push_lines(lua_State *L, const char *data, size_t len, int anchor);
 
 /** Replace the table on top by one that shows the same and cannot be written. */
@@ -135,12 +146,17 @@ int ql_lua_refuse_write(lua_State *L);
 /** Text of any value without an address; pushes it. */
 const char *ql_lua_text(lua_State *L, int index, size_t *len);
 
-/** Push the keys of a table as a sorted list: numbers, then texts by bytes, then booleans. Other keys are errors. */
+/**
+ * Push the keys of a table as a sorted list: numbers, then texts by bytes, then booleans. Other keys are
+ * errors.
+ */
 size_t ql_lua_push_keys(lua_State *L, int index);
 
 /** Push a JSON value. */
 void ql_lua_push_json(lua_State *L, const json_t *value);
-/** Make JSON of a value; owned by the call's scratch until the next conversion: json_incref() what is to stay. */
+/**
+ * Make JSON of a value; owned by the call's scratch until the next conversion: json_incref() what is to stay.
+ */
 json_t *ql_lua_to_json(lua_State *L, int index);
 /** JSON text of a value, keys sorted, at most @p max_len bytes; owned by the call's buffer likewise. */
 const char *ql_lua_to_json_text(lua_State *L, int index, size_t max_len, size_t *ret_len);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ql.file: read and replace files below folders that the configuration names, for actions. The kernel keeps every look-up
- * below the folder and off symbolic links (openat2), and what is written appears as a whole or not at all (rename).
+ * ql.file: read and replace files below folders that the configuration names, for actions. The kernel keeps
+ * every look-up below the folder and off symbolic links (openat2), and what is written appears as a whole or
+ * not at all (rename).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON and Lua values. Objects are tables with texts as keys, arrays tables with keys 1 to n, null is ql.json.null. */
+/*
+ * JSON and Lua values. Objects are tables with texts as keys, arrays tables with keys 1 to n, null is
+ * ql.json.null.
+ */
 #include <math.h>
 #include <string.h>
 

@@ -9,8 +9,7 @@
 #include "regex.h"
 
 enum {
-    MATCH_COST =
-        5000, /* instructions of one ql.match, beside its subject's length: about what a match under its limit takes */
+    MATCH_COST = 5000, /* instructions of one ql.match beside its length: about what its limit allows */
     LOG_COST = 1000,
 };
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* String functions that search: Lua's patterns over our own matcher, so that the instruction limit holds inside, too. */
+/*
+ * String functions that search: Lua's patterns over our own matcher, so that the instruction limit holds
+ * inside, too.
+ */
 #include <string.h>
 
 #include "lua_call.h"
@@ -116,7 +119,10 @@ static int string_match(lua_State *L)
     return search(L, false);
 }
 
-/* Upvalues: subject, pattern, next position, end of the last match (an empty match there was seen already; -1: none). */
+/*
+ * Upvalues: subject, pattern, next position, end of the last match (an empty match there was seen already;
+ * -1: none).
+ */
 static int gmatch_next(lua_State *L)
 {
     size_t len, pattern_len;

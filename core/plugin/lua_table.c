@@ -188,8 +188,8 @@ void ql_lua_add_pairs(lua_State *L)
 /* ---- the table library ---- */
 
 /*
- * The library's loops run outside of the instruction count, and with metamethods written in C they could run for ever:
- * plain tables only, whose length bounds the loop.
+ * The library's loops run outside of the instruction count, and with metamethods written in C they could run
+ * for ever: plain tables only, whose length bounds the loop.
  */
 static size_t plain_len(lua_State *L, int index)
 {

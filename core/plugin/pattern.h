@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file pattern.h
- * Lua's patterns (reference manual 5.4, section 6.4.1) under a limit of steps. The library's own matcher cannot be
- * stopped: a pattern of a few characters keeps it busy for minutes, out of reach of the instruction hook.
+ * Lua's patterns (reference manual 5.4, section 6.4.1) under a limit of steps. The library's
+ * own matcher cannot be stopped: a pattern of a few characters keeps it busy for minutes, out of reach of the
+ * instruction hook.
  *
  * Layer: plugin. Pure: no I/O, no memory of its own; classes are those of the C locale.
  */
@@ -32,7 +33,10 @@ struct ql_pattern {
     struct ql_capture captures[QL_PATTERN_CAPTURES];
 };
 
-/** @param pattern without a leading '^': anchoring is the caller's; all borrowed @param steps limit, for all matches */
+/**
+ * @param pattern without a leading '^': anchoring is the caller's; all borrowed
+ * @param steps limit, for all matches
+ */
 void ql_pattern_init(struct ql_pattern *m, const char *subject, size_t subject_len, const char *pattern,
                      size_t pattern_len, uint64_t steps);
 /** Match at @p at. @return end of the match, or NULL: see `error` */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finding a plugin's file. Every folder on the way is opened and checked before the next name is looked up in it, links
- * included, so what was checked is what is loaded: nobody but root and the daemon's user can have put it there.
+ * Finding a plugin's file. Every folder on the way is opened and checked before the next name is looked up in
+ * it, links included, so what was checked is what is loaded: nobody but root and the daemon's user can have
+ * put it there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +56,10 @@ int ql_plugin_fd_check(int fd, const char *what, struct ql_err *err)
     return QL_OK;
 }
 
-/* A folder that others may write is fine only in the way of /tmp: root's, and sticky, so entries cannot be replaced. */
+/*
+ * A folder that others may write is fine only in the way of /tmp: root's, and sticky, so entries cannot be
+ * replaced.
+ */
 static int check_folder(int fd, const char *name, const char *what, struct ql_err *err)
 {
     struct stat st;

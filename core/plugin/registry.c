@@ -10,7 +10,10 @@
 
 #define PLUGIN_MEMORY ((size_t)1024 * 1024 * 1024)
 
-/** What core knows of a kind. The functions up to `least` are required, later ones are NULL where a plugin has none. */
+/**
+ * What core knows of a kind. The functions up to `least` are required, later ones are NULL where a plugin has
+ * none.
+ */
 static const struct kind_row {
     const char *name;
     size_t size;         /* of this release */

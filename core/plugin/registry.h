@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file registry.h
- * Loading plugins (`.so`, `.lua`) and finding their components. Rules of loading: design section 5, decision 16: a file
- * is named in the configuration, found in plugin_dir, owned by root or the daemon's user and not writable by others (the
- * same for each parent folder), opened once and loaded through that descriptor, RTLD_NOW | RTLD_LOCAL, never unloaded.
+ * Loading plugins (`.so`, `.lua`) and finding their components. Rules of loading: design
+ * section 5, decision 16: a file is named in the configuration, found in plugin_dir, owned by root or the
+ * daemon's user and not writable by others (the same for each parent folder), opened once and loaded through
+ * that descriptor, RTLD_NOW | RTLD_LOCAL, never unloaded.
  */
 #pragma once
 #include <quicklime/action.h>
@@ -40,8 +41,8 @@ void ql_plugin_file_close(struct ql_plugin_file *f);
 /** All plugins of this process. */
 struct ql_registry;
 struct ql_registry_config {
-    uint32_t
-        sites; /**< QL_KIND bits (1 << kind) that this process uses (0: all); others are loaded but not kept */
+    /** QL_KIND bits (1 << kind) that this process uses (0: all); others are loaded but not kept */
+    uint32_t sites;
     size_t plugin_memory;      /**< allowance of each plugin's host->alloc, bytes; 0: 1 GiB */
     size_t lua_memory;         /**< 0: QL_LUA_MEMORY */
     uint64_t lua_instructions; /**< 0: QL_LUA_INSTRUCTIONS */
@@ -53,24 +54,31 @@ QL_DEFINE_CLEANUP(struct ql_registry, ql_registry_free)
 
 /**
  * Load one file. Refusals name file, field, wanted and found.
- * @param config  the program's configuration: the plugin's rows are added as a group and checked; NULL: defaults only
+ * @param config  the program's configuration: the plugin's rows are added as a group and checked; NULL:
+ * defaults only
  */
 int ql_registry_load(struct ql_registry *r, const struct ql_plugin_file *file, struct ql_config *config,
                      struct ql_err *err);
 /** Open and load each of `names` from @p dir, then check `after` (cycles and unknown names are errors). */
 int ql_registry_load_all(struct ql_registry *r, const char *dir, const char *const *names, size_t count,
                          struct ql_config *config, struct ql_err *err);
-/** Order validators by `after`. Called by ql_registry_load_all(). @retval QL_ERANGE names the cycle or the unknown name */
+/**
+ * Order validators by `after`. Called by ql_registry_load_all().
+ * @retval QL_ERANGE names the cycle or the unknown name
+ */
 int ql_registry_order(struct ql_registry *r, struct ql_err *err);
 
-/** Free memory that a component handed over (made with host->alloc: new state, …); NULL is allowed. Before ql_registry_free(). */
+/**
+ * Free memory that a component handed over (made with host->alloc: new state, …); NULL is allowed. Before
+ * ql_registry_free().
+ */
 void ql_plugin_memory_free(void *p);
 
 /** A component as found. */
 struct ql_found {
     /**
-     * NULL: not found. A copy of this release's full size: functions that an older or smaller plugin does not have are
-     * NULL, those its kind requires are always there.
+     * NULL: not found. A copy of this release's full size: functions that an older or smaller plugin does not
+     * have are NULL, those its kind requires are always there.
      */
     const struct ql_component *head;
     void *plugin; /**< first argument of its functions */
@@ -80,7 +88,9 @@ struct ql_found ql_registry_find(const struct ql_registry *r, uint32_t kind, con
 /** Component number @p n of a kind; validators in the order they must run. head NULL past the end. */
 struct ql_found ql_registry_at(const struct ql_registry *r, uint32_t kind, size_t n);
 
-/** Set the deadline (monotonic ns) that host->deadline_ns() answers for calls from now on; INT64_MAX: none. */
+/**
+ * Set the deadline (monotonic ns) that host->deadline_ns() answers for calls from now on; INT64_MAX: none.
+ */
 void ql_registry_set_deadline(struct ql_registry *r, int64_t deadline_ns);
 /** Rights of Lua actions (decisions 6, 33; none by default). Lists end with NULL; borrowed. */
 struct ql_lua_grants {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** @file script.h  Running Lua validators in tests: an attestation made of a few values, a report that is written down. */
+/**
+ * @file script.h  Running Lua validators in tests: an attestation made of a few values, a report that is
+ * written down.
+ */
 #pragma once
 #include <stdarg.h>
 #include <stdint.h>
