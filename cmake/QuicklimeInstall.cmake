@@ -15,3 +15,34 @@ install(FILES ${CMAKE_BINARY_DIR}/quicklime.pc DESTINATION ${CMAKE_INSTALL_LIBDI
 install(FILES ${CMAKE_BINARY_DIR}/QuicklimeConfig.cmake ${CMAKE_BINARY_DIR}/QuicklimeConfigVersion.cmake
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Quicklime COMPONENT sdk)
 install(DIRECTORY templates/c templates/lua DESTINATION ${CMAKE_INSTALL_DATADIR}/quicklime/templates COMPONENT sdk)
+
+# Commented sample files, printed by the programs themselves from their option tables.
+foreach(program verifier registrar agent tenant)
+    if(TARGET quicklime-${program})
+        add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/${program}.conf.sample
+            COMMAND quicklime-${program} --sample-config > ${CMAKE_BINARY_DIR}/${program}.conf.sample
+            DEPENDS quicklime-${program} VERBATIM)
+        list(APPEND samples ${CMAKE_BINARY_DIR}/${program}.conf.sample)
+        install(FILES ${CMAKE_BINARY_DIR}/${program}.conf.sample DESTINATION ${CMAKE_INSTALL_DATADIR}/quicklime)
+    endif()
+endforeach()
+add_custom_target(sample_configs ALL DEPENDS ${samples})
+
+# Units with the installed paths, users and folders.
+file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/share/systemd/*.service)
+foreach(unit ${units})
+    get_filename_component(name ${unit} NAME)
+    configure_file(${unit} ${CMAKE_BINARY_DIR}/systemd/${name} @ONLY)
+    install(FILES ${CMAKE_BINARY_DIR}/systemd/${name} DESTINATION lib/systemd/system)
+endforeach()
+install(FILES ${CMAKE_SOURCE_DIR}/share/sysusers.d/quicklime.conf DESTINATION lib/sysusers.d)
+install(FILES ${CMAKE_SOURCE_DIR}/share/tmpfiles.d/quicklime.conf DESTINATION lib/tmpfiles.d)
+
+foreach(section 1 8)
+    file(GLOB pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/man/*.${section})
+    if(pages)
+        install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+    endif()
+endforeach()
+install(FILES README.md LICENSE SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")

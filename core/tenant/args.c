@@ -97,6 +97,7 @@ static const struct row rows[QL_ARG_COUNT] = {
                             NULL,
                             "print each option, its value and where it came from"},
     [QL_ARG_CHECK_CONFIG] = {{"--check-config"}, FLAG, NULL, "check the configuration and exit"},
+    [QL_ARG_SAMPLE_CONFIG] = {{"--sample-config"}, FLAG, NULL, "print a commented sample of tenant.conf"},
     [QL_ARG_VERSION] = {{"--version"}, FLAG, NULL, "print the version"},
 };
 

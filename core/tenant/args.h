@@ -57,6 +57,7 @@ enum ql_arg {
     QL_ARG_SET,
     QL_ARG_SHOW_CONFIG,
     QL_ARG_CHECK_CONFIG,
+    QL_ARG_SAMPLE_CONFIG,
     QL_ARG_VERSION,
     QL_ARG_COUNT
 };

@@ -44,6 +44,7 @@ static size_t common_args(const struct ql_args *args, const char **argv)
         {QL_ARG_SHOW_CONFIG, "--show-config", true},
         {QL_ARG_CHECK_CONFIG, "--check-config", true},
         {QL_ARG_VERSION, "--version", true},
+        {QL_ARG_SAMPLE_CONFIG, "--sample-config", true},
     };
     size_t count = 0;
 
