@@ -249,7 +249,6 @@ static void connect_now(struct ql_peer *p)
         ql_peer_release_slot(p); /* the calls that wanted the connection have timed out */
         return;
     }
-    p->connect_by_ns = ql_mono_ns() + (int64_t)c->config.connect_ms * QL_NS_PER_MS;
     event_add(&p->event, &tv);
     if (make_connection(p) < 0 || !ql_peer_send(p)) {
         ql_peer_note(p, QL_ENOMEM, "out of memory");

@@ -384,7 +384,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (p->evcon && !p->connected && !p->failure && ql_mono_ns() >= p->connect_by_ns)
+    if (p->evcon && !p->connected && !p->failure)
         ql_peer_note(p, QL_ETIMEOUT, "%s port %u: no connection within %u ms", p->host, p->port,
                      p->client->config.connect_ms);
     if (p->failure)

@@ -76,7 +76,6 @@ struct ql_peer {
     bool by_ca;         /**< the certificate is good for its chain, not for being the pinned one */
     bool session_by_ca; /**< the same of the certificate in `session` */
     int verify_error;
-    int64_t connect_by_ns;
     SSL_SESSION *session;
     int64_t no_resume_before_ns;
 
