@@ -117,7 +117,8 @@ int ql_gcm_seal(const struct ql_secret *key, const void *data, size_t len, uint8
          EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_IVLEN, GCM_IV_LEN, NULL) == 1 &&
          EVP_EncryptInit_ex(ctx, NULL, NULL, ql_secret_data(key), out) == 1 &&
          EVP_EncryptUpdate(ctx, out + GCM_IV_LEN, &part, data, (int)len) == 1 &&
-         EVP_EncryptFinal_ex(ctx, out + GCM_IV_LEN + part, &last) == 1 && (size_t)(part + last) == len &&
+         EVP_EncryptFinal_ex(ctx, out + GCM_IV_LEN + part, &last) == 1 &&
+         (size_t)part + (size_t)last == len &&
          EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, GCM_TAG_LEN, out + GCM_IV_LEN + len) == 1;
     EVP_CIPHER_CTX_free(ctx);
     ERR_clear_error(); /* what failed is said below */

@@ -68,8 +68,8 @@ int ql_keystore_open(const char *text, size_t len, const struct ql_secret *passw
     ql_auto(ql_secret_freep) struct ql_secret *key = NULL;
     ql_auto_json json_t *outer = NULL;
     ql_auto_free uint8_t *sealed = NULL;
-    const char *priv, *salt;
-    size_t priv_len, salt_len, sealed_len;
+    const char *priv = NULL, *salt = NULL;
+    size_t priv_len = 0, salt_len = 0, sealed_len = 0;
     int r = ql_json_parse_object(text, len, QL_KEYSTORE_MAX_LEN, &outer, err);
 
     if (r == QL_OK)

@@ -77,7 +77,7 @@ static int encrypt_cfb(unsigned bits, const uint8_t *key, const uint8_t *data, s
 
     ok = ctx && EVP_EncryptInit_ex(ctx, cipher, NULL, key, iv) == 1 &&
          EVP_EncryptUpdate(ctx, out, &part, data, (int)len) == 1 &&
-         EVP_EncryptFinal_ex(ctx, out + part, &last) == 1 && (size_t)(part + last) == len;
+         EVP_EncryptFinal_ex(ctx, out + part, &last) == 1 && (size_t)part + (size_t)last == len;
     EVP_CIPHER_CTX_free(ctx);
     ERR_clear_error(); /* what failed is said below */
     return ok ? QL_OK : ql_fail(err, QL_ECRYPTO, "encryption with AES of %u bits failed", bits);

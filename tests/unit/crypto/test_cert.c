@@ -7,6 +7,7 @@
 
 #include "cert.h"
 #include "clock.h"
+#include "encode.h"
 #include "file.h"
 
 /** A small PKI: root, intermediate, leaf. */
@@ -281,6 +282,34 @@ static void registered_certificates_are_read_with_their_own_bytes(void **state)
     json_decref(v);
 }
 
+static void registered_certificates_are_cut_out_of_their_nv_index(void **state)
+{
+    json_t *v = load_vectors("agent/registration.json"), *cases = json_object_get(v, "cases");
+    size_t tried = 0;
+
+    (void)state;
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const char *hex = vector_text_or_null(json_array_get(cases, i), "ekcert_nv_hex");
+        uint8_t nv[4096];
+        struct ql_cert *cert = NULL;
+        size_t len, element;
+        char *pem;
+
+        if (!hex)
+            continue;
+        assert_int_equal(ql_hex_decode_upto(hex, strlen(hex), nv, sizeof nv, &len, NULL), QL_OK);
+        assert_int_equal(ql_der_element_len(nv, len, &element), QL_OK);
+        assert_int_equal(ql_cert_from_der(nv, element, &cert, NULL), QL_OK);
+        pem = ql_cert_pem(cert);
+        assert_string_equal(pem, vector_text(json_array_get(cases, i), "ekcert"));
+        free(pem);
+        ql_cert_free(cert);
+        tried++;
+    }
+    assert_true(tried >= 1);
+    json_decref(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +319,7 @@ int main(void)
         cmocka_unit_test(der_refuses_every_truncation_and_one_byte_more),
         cmocka_unit_test(tls_dir_is_made_once_and_whole),
         cmocka_unit_test(registered_certificates_are_read_with_their_own_bytes),
+        cmocka_unit_test(registered_certificates_are_cut_out_of_their_nv_index),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,6 +89,30 @@ static void payloads_open_with_the_combined_key(void **state)
     json_decref(v);
 }
 
+static void tags_of_the_combined_key_are_the_known_ones(void **state)
+{
+    json_t *v = load_vectors("agent/bootstrap.json"), *cases = json_object_get(v, "cases");
+
+    (void)state;
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *c = json_array_get(cases, i);
+        uint8_t k[32], tag[QL_DIGEST_MAX];
+        size_t k_len = decode(vector_text(c, "k_b64"), k, sizeof k);
+        struct ql_piece id = {vector_text(c, "agent_id"), strlen(vector_text(c, "agent_id"))},
+                        challenge = {vector_text(c, "verify_challenge"),
+                                     strlen(vector_text(c, "verify_challenge"))};
+        char hex[2 * QL_DIGEST_MAX + 1];
+
+        assert_int_equal(ql_hmac(QL_SHA384, k, k_len, &id, 1, tag), QL_OK);
+        ql_hex_encode(tag, 48, hex);
+        assert_string_equal(hex, vector_text(json_object_get(c, "ukey_request"), "auth_tag"));
+        assert_int_equal(ql_hmac(QL_SHA384, k, k_len, &challenge, 1, tag), QL_OK);
+        ql_hex_encode(tag, 48, hex);
+        assert_string_equal(hex, vector_text(c, "verify_hmac"));
+    }
+    json_decref(v);
+}
+
 static void damaged_payloads_and_foreign_paddings_do_not_open(void **state)
 {
     json_t *v = load_vectors("agent/bootstrap.json"), *cases = json_object_get(v, "negative");
@@ -268,6 +292,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(half_keys_decrypt_to_the_known_bytes),
         cmocka_unit_test(payloads_open_with_the_combined_key),
+        cmocka_unit_test(tags_of_the_combined_key_are_the_known_ones),
         cmocka_unit_test(damaged_payloads_and_foreign_paddings_do_not_open),
         cmocka_unit_test(sealing_and_opening_are_inverse_and_never_the_same_twice),
         cmocka_unit_test(revocations_are_accepted_only_with_a_salt_of_maximal_length),
