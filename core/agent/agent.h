@@ -108,5 +108,5 @@ const char *ql_agent_enc_alg(const struct ql_agent *a, unsigned version);
 const char *ql_agent_query(struct ql_http_req *req, const char *name);
 /** @return true for ASCII letters and digits alone ("" too) */
 bool ql_alnum_ok(const char *text);
-/** Foreign text for an error message: cut, and replaced when it is no UTF-8. @p out has room for 100. @return out */
+/** Foreign text for an error message: cut, and replaced when it is no UTF-8. @p out has room for 100. @return text to show */
 const char *ql_agent_echo(const char *text, char *out);

@@ -87,7 +87,7 @@ int ql_agent_data_parse(const char *text, size_t len, const struct ql_tpm_algs *
         r = expect_text(object, "ak_sign_alg", file_name(SIGNS, algs->sign), err);
     if (r < 0)
         return r;
-    if (hash_len != strlen(ek_hash) || memcmp(hash, ek_hash, hash_len) != 0)
+    if (!hash || hash_len != strlen(ek_hash) || memcmp(hash, ek_hash, hash_len) != 0)
         return ql_fail(err, QL_ECONFLICT, "ek_hash is of another endorsement key");
     *ret = d;
     d = (struct ql_agent_data){0};

@@ -277,7 +277,7 @@ static int bind_item(const char *name, const struct collection *c, struct ql_evi
         a->bound[at] = a->bound[at - 1];
         at--;
     }
-    strcpy(a->bound[at].name, name);
+    snprintf(a->bound[at].name, sizeof a->bound[at].name, "%s", name);
     memcpy(a->bound[at].digest, digest, sizeof a->bound[at].digest);
     a->bound_count++;
     return QL_OK;
@@ -334,7 +334,7 @@ int ql_evidence_collect(struct ql_evidence_set *s, const struct ql_evidence_want
 
 int ql_evidence_qualifying(const struct ql_evidence_answer *a, const char *nonce, uint8_t out[32])
 {
-    ql_auto_buf struct ql_buf b = ql_buf_init(16 * 1024); /* 16 items of 67 bytes and a nonce */
+    ql_auto_buf struct ql_buf b = ql_buf_init((size_t)16 * 1024); /* 16 items of 67 bytes and a nonce */
     uint8_t digest[QL_DIGEST_MAX];
 
     (void)ql_buf_add_text(&b, QUALIFYING_TAG); /* one check at the end is enough */

@@ -212,8 +212,10 @@ static bool host_ok(const char *text)
 {
     size_t label = 0;
 
-    if (strchr(text, ':')) /* IPv6: the resolver is the judge, but nothing else may stand in it */
-        return text[strspn(text, "0123456789abcdefABCDEF:.%[]")] == '\0';
+    /* IPv6, with or without brackets and zone: the resolver is the judge, but nothing else may stand in it. */
+    if (strchr(text, ':'))
+        return text[strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:.%[]_-")] ==
+               '\0';
     for (const char *p = text; *p != '\0'; p++) {
         bool alnum = (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z');
 

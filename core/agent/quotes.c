@@ -159,7 +159,7 @@ static struct job *job_new(struct ql_http_req *req, struct ql_agent *a, const ch
     j->agent = a;
     j->version = ql_req_version(req);
     j->err.size = sizeof j->err;
-    strcpy(j->nonce, nonce); /* its length was checked */
+    snprintf(j->nonce, sizeof j->nonce, "%s", nonce); /* its length was checked */
     return j;
 }
 

@@ -211,7 +211,7 @@ const char *ql_agent_echo(const char *text, char *out)
     size_t len = strlen(text);
 
     if (!ql_utf8_ok(text, len))
-        return strcpy(out, "(not UTF-8)");
+        return "(not UTF-8)";
     if (len > 90) {
         len = 90;
         while (len > 0 && ((unsigned char)text[len] & 0xC0) == 0x80)

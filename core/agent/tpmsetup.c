@@ -102,7 +102,7 @@ static int add_chain(struct ql_buf *out, const uint8_t *der, size_t len)
 static int setup_ekcert(struct ql_agent *a, struct ql_tpm *tpm, struct ql_err *err)
 {
     ql_auto_buf struct ql_buf text =
-        ql_buf_init(256 * 1024); /* 17 certificates of at most 16 KiB fit no TPM */
+        ql_buf_init((size_t)256 * 1024); /* 17 certificates of at most 16 KiB fit no TPM */
     ql_auto(ql_cert_freep) struct ql_cert *cert = NULL;
     ql_auto_free uint8_t *leaf = NULL, *chain = NULL;
     size_t leaf_len = 0, chain_len = 0;
@@ -223,7 +223,7 @@ static int read_cert(struct ql_agent *a, const char *option, const char *preset,
     path = ql_agent_path(a, option, preset);
     if (!path)
         return ql_fail_nomem(err);
-    r = ql_file_read(path, 2 * QL_CERT_MAX_LEN, &bytes, &len, err);
+    r = ql_file_read(path, (size_t)2 * QL_CERT_MAX_LEN, &bytes, &len, err);
     if (r == 0 && ql_cert_from_der(bytes, len, ret, NULL) < 0)
         r = ql_cert_from_pem((const char *)bytes, len, ret, err);
     return r < 0 ? ql_fail_context(err, r, "%s", option) : QL_OK;

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import uuid
 
@@ -116,12 +118,13 @@ class Tpm:
 
 class Registrar:
     def __init__(self, folder, pki, port=None):
-        folder.mkdir(exist_ok=True)
+        (folder / "tpm_cert_store").mkdir(parents=True, exist_ok=True)
+        shutil.copy(pki.folder / "ca.crt", folder / "tpm_cert_store" / "ca.pem")
         self.folder, self.pki, self.port, self.tls_port = folder, pki, port or free_port(), free_port()
         self.process = Process(
             [BIN / "quicklime-registrar", "--config-dir", folder, "--state-dir", folder,
              "--set", f"registrar.port={self.port}", "--set", f"registrar.tls_port={self.tls_port}",
-             "--set", "registrar.tls_dir=generate",
+             "--set", "registrar.tls_dir=generate", "--set", f"registrar.tpm_cert_store={folder}/tpm_cert_store",
              "--set", f"registrar.trusted_client_ca={pki.folder}/ca.crt", "--set", f"registrar.plugin_dir={BUILD}/plugins",
              "--set", f"registrar.worker_path={BIN}/quicklime-worker"], folder / "registrar.log")
         self.process.wait_line("ready")
@@ -633,6 +636,62 @@ def test_certificate_that_names_another_id_is_renewed(other, registrar):
     b = other(registrar.port, folder, options={"uuid": "another-id"})
     assert (folder / "server-cert.crt").read_text() != old
     assert "must be added to its verifier again" in b.process.text()
+
+
+class Recorder(http.server.BaseHTTPRequestHandler):
+    """Takes one registration down and refuses it: how a certificate authority learns of a node's keys."""
+
+    def answer(self, code):
+        self.send_response(code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self):
+        self.answer(404)
+
+    def do_POST(self):
+        self.server.body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.answer(403)
+
+    def log_message(self, *_):
+        pass
+
+
+def p256_pem(public):
+    """SubjectPublicKeyInfo of a TPM2B_PUBLIC of a P-256 key."""
+    data = base64.b64decode(public)
+    point = b"\x04" + data[-66:-34] + data[-32:]
+    der = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200") + point
+    return b"-----BEGIN PUBLIC KEY-----\n" + base64.encodebytes(der) + b"-----END PUBLIC KEY-----\n"
+
+
+def test_iak_and_idevid_vouch_for_the_attestation_key(other, registrar, pki, tmp_path):
+    server = http.server.HTTPServer(("127.0.0.1", 0), Recorder)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    options = {"enable_iak_idevid": "true", "iak_idevid_template": "H-2", "iak_cert": "", "idevid_cert": ""}
+    first = other(server.server_port, ready=False, options=options)
+    assert first.process.wait() == 1
+    server.shutdown()
+    body = server.body
+    assert list(body) == ["aik_tpm", "ek_tpm", "iak_attest", "iak_cert", "iak_sign", "iak_tpm", "idevid_cert",
+                          "idevid_tpm", "ip", "mtls_cert", "port"]
+    assert body["iak_cert"] is None and body["idevid_cert"] is None
+
+    for name in ("iak", "idevid"):
+        pem, request = tmp_path / f"{name}.pem", pki.folder / "client.csr"
+        pem.write_bytes(p256_pem(body[f"{name}_tpm"]))
+        openssl("x509", "-req", "-in", request, "-force_pubkey", pem, "-CA", pki.folder / "ca.crt", "-CAkey",
+                pki.folder / "ca.key", "-set_serial", 7, "-days", 2, "-outform", "DER", "-out", tmp_path / f"{name}.crt")
+    options = {"enable_iak_idevid": "true", "iak_cert": tmp_path / "iak.crt", "idevid_cert": tmp_path / "idevid.crt"}
+    a = other(registrar.port, options=options)
+    own_id = a.results("/v2.6/agent/info")["agent_uuid"]
+    assert registrar.admin("GET", f"/v2.6/agents/{own_id}")[0] == 200
+    assert a.process.stop() == 0
+
+    swapped = {**options, "iak_cert": tmp_path / "idevid.crt"}
+    refused = other(registrar.port, ready=False, options=swapped)
+    assert refused.process.wait() == 1
+    assert "iak_cert: the certificate is not of the key in the TPM" in refused.process.text()
 
 
 @pytest.mark.parametrize("options,words", [

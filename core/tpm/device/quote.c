@@ -111,7 +111,7 @@ static int quote_once(struct ql_tpm *t, enum ql_hash bank, uint32_t mask, const 
     ql_auto_esys TPMT_SIGNATURE *signature = NULL;
     ql_auto_free uint8_t *signature_bytes = NULL;
     size_t signature_len = 0, at = 0;
-    struct values values;
+    struct values values = {.count = 0};
     TPMS_ATTEST decoded;
     TSS2_RC rc;
     int r = read_pcrs(t, (TPM2_ALG_ID)bank, mask, &values, err);
