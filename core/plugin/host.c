@@ -97,7 +97,8 @@ static void host_free(const struct ql_host *h, void *p)
     ql_plugin_memory_free(p);
 }
 
-static int host_fail(struct ql_err *err, int32_t code, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static int host_fail(struct ql_err *err, int32_t code, const char *fmt,
+                                                           ...)
 {
     size_t room;
     va_list ap;

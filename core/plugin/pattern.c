@@ -218,10 +218,11 @@ static const char *close_capture(struct ql_pattern *m, const char *s, const char
 static const char *again(struct ql_pattern *m, const char *s, char digit)
 {
     const unsigned n = (unsigned)(digit - '1');
-    const struct ql_capture *c = &m->captures[n];
+    const struct ql_capture *c;
 
-    if (digit == '0' || n >= m->capture_count || c->len == CAPTURE_OPEN)
+    if (digit == '0' || n >= m->capture_count || m->captures[n].len == CAPTURE_OPEN)
         return fail(m, "invalid capture index in pattern");
+    c = &m->captures[n];
     /* A position has no text that could come again. */
     if (c->len == QL_CAPTURE_POSITION)
         return NULL;

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <lauxlib.h>
+
 #include "script.h"
+
+#include "buf.h"
 
 #define WHOLE(name, rest)                                                                                    \
     "return {kind = 'validator', name = '" name "', prepare = function(p) return {} end, "                   \
@@ -82,16 +86,38 @@ static void script_is_refused_when_it_is_not_what_it_must_be(void **state)
     refuses(state, "return {kind = 'action', name = 'x', run = error}", QL_EPARSE, "sites: wanted");
 }
 
+static int keep_code(lua_State *L, const void *data, size_t len, void *arg)
+{
+    (void)L;
+    return ql_buf_add(arg, data, len) == QL_OK ? 0 : 1;
+}
+
+/* A good script, but compiled: what is in such a file is not checked by anybody. */
 static void script_as_bytecode_is_refused(void **state)
 {
-    const struct folder *f = *state;
+    lua_State *L = luaL_newstate();
+    ql_auto_buf struct ql_buf code = ql_buf_init(65536);
     struct script s;
     struct ql_err err = QL_ERR_INIT;
-    static const char code[] = "\x1bLuaT\0\x19\x93\r\n\x1a\n\x04\x08\x08xV";
 
-    assert_int_equal(script_load_with(&s, f, code, sizeof code, NULL, &err), QL_EPARSE);
-    assert_non_null(strstr(err.text, "compiled Lua"));
+    assert_int_equal(luaL_loadstring(L, WHOLE("one", "")), LUA_OK);
+    assert_int_equal(lua_dump(L, keep_code, &code, 0), 0);
+    lua_close(L);
+    assert_int_equal(script_load_with(&s, *state, (const char *)code.data, code.len, NULL, &err), QL_EPARSE);
+    assert_non_null(strstr(err.text, "form: wanted text, found compiled Lua"));
     script_done(&s);
+}
+
+static void script_that_wants_a_clock_is_refused(void **state)
+{
+    const struct folder *f = *state;
+    ql_auto(ql_registry_freep) struct ql_registry *r = new_registry(NULL);
+    struct ql_err err = QL_ERR_INIT;
+
+    folder_copy(f, "clock.lua");
+    assert_int_equal(load(r, f, "clock", NULL, &err), QL_EPARSE);
+    assert_non_null(
+        strstr(err.text, "clock.lua: loading: clock.lua:3: attempt to index a nil value (global 'os')"));
 }
 
 static void script_longer_than_the_limit_is_refused(void **state)
@@ -368,6 +394,7 @@ int main(void)
         TEST(script_may_return_a_list_whose_validators_are_ordered),
         TEST(script_is_refused_when_it_is_not_what_it_must_be),
         TEST(script_as_bytecode_is_refused),
+        TEST(script_that_wants_a_clock_is_refused),
         TEST(script_longer_than_the_limit_is_refused),
         TEST(prepare_refuses_a_policy_in_the_scripts_words),
         TEST(prepare_takes_plain_data_only),
