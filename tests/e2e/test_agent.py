@@ -457,6 +457,14 @@ def test_quotes_asked_at_once_do_not_disturb_each_other(agent, ak):
         connection.close()
 
 
+def test_peers_that_leave_before_their_quote_harm_nobody(agent, ak):
+    for i in range(12):
+        connection = agent.connect()
+        connection.request("GET", f"/v2.6/quotes/integrity?nonce=gone{i}&mask=0x400&partial=0")
+        connection.close()
+    check_quote(agent.quote()["quote"], ak, NONCE.encode())
+
+
 # ---- bootstrap keys ----
 
 def oaep(agent, tmp_path, secret):
@@ -496,6 +504,21 @@ def test_bootstrap_key_from_u_and_v(agent, tmp_path):
     assert "payload of 100 bytes is kept encrypted" in log
     for secret in (k, u, v):
         assert secret.hex() not in log and base64.b64encode(secret).decode() not in log
+
+
+def test_a_payload_fits_2_mib_of_body_and_no_more(agent, tmp_path):
+    tag, key = "0" * 96, oaep(agent, tmp_path, os.urandom(32))
+    body = {"encrypted_key": key, "auth_tag": tag, "payload": ""}
+    room = 2 * 1024 * 1024 - len(json.dumps(body))
+    body["payload"] = "A" * (room // 4 * 4)
+    assert agent.call("POST", "/v2.6/keys/ukey", body) == (200, "Success", None)
+    body["payload"] += "AAAA"
+    try:
+        answer, _ = agent.raw("POST", "/v2.6/keys/ukey", json.dumps(body), {"Content-Type": "application/json"})
+        assert answer.status == 413
+    except (ConnectionError, ssl.SSLError):
+        pass  # refused by its Content-Length, and closed while we were still sending
+    assert agent.results("/version")
 
 
 # ---- evidence of plugins ----
