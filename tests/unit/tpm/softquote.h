@@ -32,6 +32,10 @@ struct soft_said {
     struct ql_clock clock;
     enum ql_hash bank;
     uint32_t mask;
+    unsigned selections;                      /**< 1; more: empty ones of SHA-1 follow; 0: none */
+    unsigned select_len;                      /**< bytes of the selection, 3 */
+    uint8_t fourth;                           /**< fourth byte of the selection */
+    unsigned digest_more;                     /**< bytes after the right digest */
     uint8_t pcr[QL_PCR_COUNT][QL_DIGEST_MAX]; /**< in ascending order, packed */
 };
 
@@ -95,7 +99,9 @@ static inline struct soft_said soft_said(const char *nonce, uint32_t mask)
                           .nonce = nonce,
                           .clock = {.clock = 1000, .reset_count = 2, .restart_count = 1, .safe = true},
                           .bank = QL_SHA256,
-                          .mask = mask};
+                          .mask = mask,
+                          .selections = 1,
+                          .select_len = 3};
 
     for (size_t i = 0; i < QL_PCR_COUNT; i++)
         memset(s.pcr[i], (int)i + 1, ql_hash_len(s.bank));
@@ -125,14 +131,42 @@ static inline uint8_t *soft_attest(const struct soft_said *s, size_t *len)
     (void)ql_buf_add_u32be(&b, s->clock.restart_count);
     (void)ql_buf_add_u8(&b, s->clock.safe);
     (void)ql_buf_add_u64be(&b, 0x2019102300163636);
-    (void)ql_buf_add_u32be(&b, 1);
-    (void)ql_buf_add_u16be(&b, (uint16_t)s->bank);
-    (void)ql_buf_add_u8(&b, 3);
-    for (unsigned i = 0; i < 3; i++)
-        (void)ql_buf_add_u8(&b, (uint8_t)(s->mask >> (8 * i)));
-    (void)ql_buf_add_tpm2b(&b, digest, ql_hash_len(s->bank));
+    (void)ql_buf_add_u32be(&b, s->selections);
+    for (unsigned at = 0; at < s->selections; at++) {
+        uint64_t bits = at == 0 ? s->mask | (uint64_t)s->fourth << 24 : 0;
+
+        (void)ql_buf_add_u16be(&b, at == 0 ? (uint16_t)s->bank : QL_SHA1);
+        (void)ql_buf_add_u8(&b, (uint8_t)s->select_len);
+        for (unsigned i = 0; i < s->select_len; i++)
+            (void)ql_buf_add_u8(&b, (uint8_t)(bits >> (8 * i)));
+    }
+    (void)ql_buf_add_u16be(&b, (uint16_t)(ql_hash_len(s->bank) + s->digest_more));
+    (void)ql_buf_add(&b, digest, ql_hash_len(s->bank));
+    for (unsigned i = 0; i < s->digest_more; i++)
+        (void)ql_buf_add_u8(&b, 0);
     SOFT_CHECK(!b.failed);
     ql_buf_done(&values);
+    return ql_buf_take(&b, len);
+}
+
+/** TPMS_ATTEST of a TPM2_Certify for an object; the caller frees. */
+static inline uint8_t *soft_certified(const struct soft_said *s, const struct ql_tpm_public *object,
+                                      size_t *len)
+{
+    struct ql_buf b = ql_buf_init(QL_ATTEST_MAX_LEN);
+    uint8_t name[34] = {0, QL_SHA256};
+
+    (void)ql_buf_add_u32be(&b, s->magic); /* one check at the end */
+    (void)ql_buf_add_u16be(&b, s->type);
+    (void)ql_buf_add_tpm2b(&b, name, sizeof name);
+    (void)ql_buf_add_tpm2b(&b, s->nonce, strlen(s->nonce));
+    (void)ql_buf_add_u64be(&b, 1);
+    (void)ql_buf_add_u64be(&b, 2);
+    (void)ql_buf_add_u8(&b, 1);
+    (void)ql_buf_add_u64be(&b, 3);
+    (void)ql_buf_add_tpm2b(&b, object->name, object->name_len);
+    (void)ql_buf_add_tpm2b(&b, name, sizeof name);
+    SOFT_CHECK(!b.failed);
     return ql_buf_take(&b, len);
 }
 

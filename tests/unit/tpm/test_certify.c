@@ -3,6 +3,7 @@
 
 #include "certify.h"
 #include "encode.h"
+#include "tpm/softquote.h"
 
 static size_t decode(const char *text, uint8_t *out, size_t room)
 {
@@ -120,12 +121,57 @@ static void certification_is_for_one_agent_and_one_key(void **state)
     assert_int_equal(judge(&g, g.attest_len, g.sign_len, g.agent_id), QL_ECRYPTO);
 }
 
+/* Verdict on what a software key signs. */
+static int judge_said(const struct soft_ak *iak, const struct soft_said *said, const struct ql_tpm_public *ak,
+                      const char *agent_id, struct ql_err *err)
+{
+    size_t attest_len, sign_len;
+    uint8_t *attest = soft_certified(said, ak, &attest_len),
+            *sign = soft_sign(iak, attest, attest_len, &sign_len);
+    int r = ql_certify_check(&iak->area, ak, attest, attest_len, sign, sign_len, agent_id, err);
+
+    free(attest);
+    free(sign);
+    return r;
+}
+
+static void certification_is_of_a_tpm_and_of_its_type_and_for_somebody(void **state)
+{
+    static const unsigned curves[] = {0, QL_P256};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct soft_said said = soft_said("agent-1", 0), bad;
+        struct ql_err err = QL_ERR_INIT;
+        struct soft_ak iak, ak;
+
+        soft_ak_make(&iak, curves[i]);
+        soft_ak_make(&ak, QL_P256);
+        said.type = QL_TPM_ATTEST_CERTIFY;
+        assert_int_equal(judge_said(&iak, &said, &ak.area, "agent-1", NULL), QL_OK);
+        bad = said;
+        bad.magic ^= 1;
+        assert_int_equal(judge_said(&iak, &bad, &ak.area, "agent-1", NULL), QL_ECRYPTO);
+        bad = said;
+        bad.type = QL_TPM_ATTEST_QUOTE;
+        assert_int_equal(judge_said(&iak, &bad, &ak.area, "agent-1", &err), QL_ECRYPTO);
+        assert_string_equal(err.text, "certification has magic 0xff544347 and type 0x8018");
+        bad = said;
+        bad.nonce = "";
+        assert_int_equal(judge_said(&iak, &bad, &ak.area, "", &err), QL_ECRYPTO);
+        assert_string_equal(err.text, "certification is for another agent");
+        soft_ak_done(&iak);
+        soft_ak_done(&ak);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(certification_is_judged_as_required),
         cmocka_unit_test(certification_refuses_every_truncation_and_one_byte_more),
         cmocka_unit_test(certification_is_for_one_agent_and_one_key),
+        cmocka_unit_test(certification_is_of_a_tpm_and_of_its_type_and_for_somebody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

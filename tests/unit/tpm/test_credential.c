@@ -326,6 +326,39 @@ static void credential_split_refuses_every_truncation_and_one_byte_more(void **s
     json_decref(v);
 }
 
+static void credential_split_wants_magic_version_and_bounds(void **state)
+{
+    static const uint8_t good[] = {0xba, 0xdc, 0xc0, 0xde, 0, 0, 0, 1, 0, 1, 'i', 0, 1, 's'};
+    uint8_t blob[12 + 200 + 1] = {0};
+    const uint8_t *id, *secret;
+    size_t id_len, secret_len;
+
+    (void)state;
+    assert_int_equal(ql_credential_split(good, sizeof good, &id, &id_len, &secret, &secret_len, NULL), QL_OK);
+    assert_int_equal(id_len, 1);
+    assert_int_equal(*id, 'i');
+    assert_int_equal(*secret, 's');
+    for (size_t at = 0; at < 11; at++) {
+        uint8_t bad[sizeof good];
+
+        memcpy(bad, good, sizeof good);
+        bad[at] ^= 2;
+        assert_int_equal(ql_credential_split(bad, sizeof bad, &id, &id_len, &secret, &secret_len, NULL),
+                         at == 10 ? QL_OK : QL_EPARSE);
+    }
+    /* An ID object larger than TPM2B_ID_OBJECT has room for. */
+    memcpy(blob, good, 8);
+    blob[9] = 132;
+    blob[10 + 132 + 1] = 1;
+    assert_int_equal(ql_credential_split(blob, 12 + 132 + 1, &id, &id_len, &secret, &secret_len, NULL),
+                     QL_OK);
+    memset(blob + 8, 0, sizeof blob - 8);
+    blob[9] = 133;
+    blob[10 + 133 + 1] = 1;
+    assert_int_equal(ql_credential_split(blob, 12 + 133 + 1, &id, &id_len, &secret, &secret_len, NULL),
+                     QL_EPARSE);
+}
+
 static void public_area_refuses_every_truncation_and_one_byte_more(void **state)
 {
     json_t *v = load_vectors("agent/registration.json");
@@ -355,6 +388,7 @@ int main(void)
         cmocka_unit_test(credentials_open_for_the_owner_of_the_ek),
         cmocka_unit_test(credential_for_what_is_no_ek_is_refused),
         cmocka_unit_test(credential_split_refuses_every_truncation_and_one_byte_more),
+        cmocka_unit_test(credential_split_wants_magic_version_and_bounds),
         cmocka_unit_test(public_area_refuses_every_truncation_and_one_byte_more),
     };
 

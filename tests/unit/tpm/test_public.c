@@ -194,6 +194,21 @@ static void null_scheme_or_a_symmetric_algorithm_is_no_attestation_key(void **st
     assert_int_equal(ql_tpm_check_ak(&p, &err), QL_ERANGE);
 }
 
+static void modulus_shorter_than_the_key_claims_is_refused(void **state)
+{
+    struct ql_tpm_public p = rsa.area;
+    struct ql_err err = QL_ERR_INIT;
+
+    (void)state;
+    /* 3072 bits claimed, 2048 behind leading zeros. */
+    memmove(p.x + 128, p.x, 256);
+    memset(p.x, 0, 128);
+    p.x_len = 384;
+    p.rsa_bits = 3072;
+    assert_int_equal(ql_tpm_check_ak(&p, &err), QL_ERANGE);
+    assert_string_equal(err.text, "attestation key: RSA modulus of 2048 bits in a key of 3072");
+}
+
 static void endorsement_key_is_refused_for_each_rule(void **state)
 {
     struct ql_tpm_public ek = rsa.area;
@@ -302,6 +317,7 @@ int main(void)
         cmocka_unit_test(attestation_key_may_have_schemes_that_quotes_may_not),
         cmocka_unit_test(points_off_their_curve_are_refused),
         cmocka_unit_test(null_scheme_or_a_symmetric_algorithm_is_no_attestation_key),
+        cmocka_unit_test(modulus_shorter_than_the_key_claims_is_refused),
         cmocka_unit_test(endorsement_key_is_refused_for_each_rule),
         cmocka_unit_test(text_may_be_base64_or_hex),
         cmocka_unit_test(public_areas_refuse_every_truncation_and_one_byte_more),

@@ -254,6 +254,46 @@ static void pcrs_beyond_the_mask_pass_only_where_they_may(void **state)
     assert_int_equal(t.missing, 0x801);
 }
 
+static void selection_is_one_bank_and_nothing_beside(void **state)
+{
+    struct trial t;
+
+    (void)state;
+    trial_begin(&t, &world.ecc, 0x10001);
+    t.said.selections = 2; /* the second is empty: digest and first selection are right */
+    assert_fails_at(&t, QL_STAGE_SELECTION);
+    assert_string_equal(t.err.text, "quote selects PCRs of 2 banks, not of one");
+    t.said.selections = 0;
+    assert_fails_at(&t, QL_STAGE_SELECTION);
+    t.said.selections = 17;
+    assert_fails_at(&t, QL_STAGE_ATTEST);
+}
+
+static void selection_may_be_of_four_bytes_but_names_no_pcr_above_23(void **state)
+{
+    struct trial t;
+
+    (void)state;
+    trial_begin(&t, &world.ecc, 0x10001);
+    t.said.select_len = 4;
+    assert_passes(&t);
+    t.said.fourth = 1;
+    assert_fails_at(&t, QL_STAGE_ATTEST);
+    t.said.fourth = 0;
+    t.said.select_len = 5;
+    assert_fails_at(&t, QL_STAGE_ATTEST);
+}
+
+static void signed_digest_must_have_the_length_of_the_bank(void **state)
+{
+    struct trial t;
+
+    (void)state;
+    trial_begin(&t, &world.ecc, 0x10001);
+    t.said.digest_more = 1; /* begins with the right one */
+    assert_fails_at(&t, QL_STAGE_PCR_DIGEST);
+}
+
 static void data_pcr_binds_the_key_text_to_the_byte(void **state)
 {
     static const char key[] = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
@@ -378,6 +418,9 @@ int main(void)
         cmocka_unit_test(clock_rules_follow_reset_and_restart_counts),
         cmocka_unit_test(first_quote_needs_a_safe_clock),
         cmocka_unit_test(pcrs_beyond_the_mask_pass_only_where_they_may),
+        cmocka_unit_test(selection_is_one_bank_and_nothing_beside),
+        cmocka_unit_test(selection_may_be_of_four_bytes_but_names_no_pcr_above_23),
+        cmocka_unit_test(signed_digest_must_have_the_length_of_the_bank),
         cmocka_unit_test(data_pcr_binds_the_key_text_to_the_byte),
         cmocka_unit_test(names_of_algorithms_must_be_those_of_the_quote),
         cmocka_unit_test(bank_must_be_that_of_the_signatures_hash),
