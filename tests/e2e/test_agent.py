@@ -66,7 +66,11 @@ class Process:
                 raise AssertionError(f"ended with {self.child.returncode}:\n{self.text()}")
             return False
 
-        wait_until(look, seconds)
+        try:
+            wait_until(look, seconds)
+        except AssertionError:
+            self.stop()
+            raise
 
     def wait(self, seconds=60):
         return self.child.wait(seconds)
