@@ -32,7 +32,7 @@ struct run {
 static bool is_granted(const struct ql_lua_grants *g, const char *program)
 {
     for (size_t i = 0; g->exec && g->exec[i]; i++)
-        if (program[0] == '/' && strcmp(g->exec[i], program) == 0)
+        if (program && program[0] == '/' && strcmp(g->exec[i], program) == 0)
             return true;
     return false;
 }

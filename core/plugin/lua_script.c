@@ -154,8 +154,10 @@ static void take_component(lua_State *L, int table, struct ql_lua_script *s)
     if (s->component_count >= QL_LUA_COMPONENTS_MAX)
         luaL_error(L, "wanted at most %d components", QL_LUA_COMPONENTS_MAX);
     c = calloc(1, sizeof *c);
-    if (!c)
+    if (!c) {
         luaL_error(L, "out of memory");
+        return;
+    }
     s->components[s->component_count++] = c; /* the script's from here on, whatever happens */
     c->script = s;
     c->index = (int)s->component_count;

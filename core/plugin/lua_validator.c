@@ -7,6 +7,8 @@
 #include "json.h"
 #include "lua_call.h"
 
+#define STATE_MAX ((size_t)QL_STATE_MAX_LEN)
+
 /* First byte of kept state: what follows. */
 #define STATE_TEXT 'S'
 #define STATE_JSON 'J'
@@ -101,7 +103,7 @@ static void take_need(lua_State *L, struct compiled *p)
     n->evidence = p->names[p->item_count] = copy_text(L, lua_tostring(L, table + 1));
     if (!lua_isnil(L, table + 4))
         n->parameters = p->parameters[p->item_count] =
-            copy_text(L, ql_lua_to_json_text(L, table + 4, QL_STATE_MAX_LEN, NULL));
+            copy_text(L, ql_lua_to_json_text(L, table + 4, STATE_MAX, NULL));
     p->item_count++;
     lua_settop(L, table);
 }
@@ -233,7 +235,7 @@ static void push_state(lua_State *L, const struct ql_lua_component *c, const str
         return;
     }
     if (in->data[0] != STATE_JSON ||
-        ql_json_parse((const char *)in->data + 1, in->len - 1, QL_STATE_MAX_LEN, &value, &err) < 0)
+        ql_json_parse((const char *)in->data + 1, in->len - 1, STATE_MAX, &value, &err) < 0)
         luaL_error(L, "kept state is damaged: %s", err.text);
     json_decref(call->scratch);
     call->scratch = value;
@@ -255,14 +257,14 @@ static void take_state(lua_State *L, struct ql_buf *out)
         break;
     case LUA_TTABLE:
         first = STATE_JSON;
-        text = ql_lua_to_json_text(L, -1, QL_STATE_MAX_LEN, &len);
+        text = ql_lua_to_json_text(L, -1, STATE_MAX, &len);
         break;
     default:
         luaL_error(L, "state: wanted nothing, a text or a plain table, found a %s", luaL_typename(L, -1));
         return;
     }
     if (ql_buf_add_u8(out, (uint8_t)first) < 0 || ql_buf_add(out, text, len) < 0)
-        luaL_error(L, "state of %I bytes, at most %d", (lua_Integer)len, (int)QL_STATE_MAX_LEN - 1);
+        luaL_error(L, "state of %I bytes, at most %d", (lua_Integer)len, (int)STATE_MAX - 1);
 }
 
 static int validate_body(lua_State *L)
@@ -310,7 +312,7 @@ static int validate(void *plugin, const struct ql_attest *attest, const void *co
                     struct ql_err *err)
 {
     const struct ql_lua_component *c = plugin;
-    struct judging j = {.compiled = compiled, .in = in, .state = ql_buf_init(QL_STATE_MAX_LEN)};
+    struct judging j = {.compiled = compiled, .in = in, .state = ql_buf_init(STATE_MAX)};
     struct ql_lua_call call = {.script = c->script,
                                .component = c,
                                .function = "validate",

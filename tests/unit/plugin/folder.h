@@ -41,12 +41,13 @@ static inline void folder_remove(const char *path)
     struct dirent *e;
 
     while (d && (e = readdir(d))) {
-        char name[512];
+        ql_auto_free char *name = NULL;
         struct stat st;
 
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
-        snprintf(name, sizeof name, "%s/%s", path, e->d_name);
+        name = ql_path_join(path, e->d_name);
+        assert_non_null(name);
         if (lstat(name, &st) == 0 && S_ISDIR(st.st_mode))
             folder_remove(name);
         else
