@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * POST /agents/{agent_id}: read, look up the policies that are named, have key, certificate and policies checked in a
+ * worker, store everything in one transaction, poll.
+ */
+#include <stdarg.h>
+#include <string.h>
+
+#include "addition.h"
+#include "encode.h"
+#include "error.h"
+#include "log.h"
+#include "policies.h"
+#include "policy_use.h"
+#include "verifier.h"
+
+/** One addition on its way; attached to the request. */
+struct adding {
+    struct ql_verifier *verifier;
+    struct ql_http_req *req;
+    const char *agent_id;
+    struct ql_addition a;
+    struct ql_check_result checked;
+    struct ql_loaded loaded; /* what is polled when it is stored */
+    int http;                /* refusal of a transaction, 0: none */
+    char refusal[512];
+    uint8_t *sealed_v; /* until the row has it; with keep_v = false for memory alone */
+    size_t sealed_v_len;
+};
+
+static void adding_free(void *object)
+{
+    struct adding *g = object;
+
+    ql_addition_done(&g->a);
+    ql_check_result_done(&g->checked);
+    ql_loaded_done(&g->loaded);
+    free(g->sealed_v);
+    free(g);
+}
+
+__attribute__((format(printf, 3, 4))) static void refuse(struct adding *g, int http, const char *fmt, ...)
+{
+    va_list args;
+
+    g->http = http;
+    va_start(args, fmt);
+    (void)vsnprintf(g->refusal, sizeof g->refusal, fmt, args); /* cut short is fine */
+    va_end(args);
+}
+
+static void submit(struct adding *g, ql_txn_fn fn, ql_txn_done done)
+{
+    struct ql_err err = QL_ERR_INIT;
+    int r = ql_store_submit(g->verifier->store, fn, done, g, &err);
+
+    if (r < 0)
+        ql_api_store_failed(g->req, r, &err);
+}
+
+static bool refused(struct adding *g, int result, const struct ql_err *err)
+{
+    if (result < 0)
+        ql_api_store_failed(g->req, result, err);
+    else if (g->http)
+        ql_req_reply(g->req, g->http, g->refusal, NULL);
+    return result < 0 || g->http;
+}
+
+/* ---- store ---- */
+
+static const char *name_of(const struct adding *g, const struct ql_added_policy *p)
+{
+    return p->name ? p->name : g->agent_id;
+}
+
+static bool is_mb(const struct ql_added_policy *p)
+{
+    return strcmp(p->validator, "mboot") == 0;
+}
+
+static bool is_judged(const struct ql_added_policy *p)
+{
+    if (!p->bytes || p->generator == 1)
+        return false;
+    return !is_mb(p) || !ql_mb_policy_is_empty((const char *)p->bytes, p->len);
+}
+
+/* Column `policies`: what is linked, and the digest of what is judged. */
+static char *policies_column(struct adding *g)
+{
+    ql_auto_json json_t *all = json_object();
+
+    for (size_t i = 0; all && i < g->a.policy_count; i++) {
+        const struct ql_added_policy *p = &g->a.policies[i];
+        uint8_t digest[32];
+        char hex[65];
+        json_t *entry;
+
+        if (!p->bytes || p->generator == 1)
+            continue;
+        entry = p->kind ? json_pack("{s:s}", "name", name_of(g, p)) : json_object();
+        if (is_judged(p)) {
+            if (ql_digest_once(QL_SHA256, p->bytes, p->len, digest) < 0) {
+                json_decref(entry);
+                return NULL;
+            }
+            ql_hex_encode(digest, sizeof digest, hex);
+            (void)json_object_set_new(entry, "digest",
+                                      json_string(hex)); /* NULL entry: the next call says it */
+        }
+        if (json_object_set_new(all, p->validator, entry) != 0)
+            return NULL;
+    }
+    return all ? ql_json_text(all) : NULL;
+}
+
+/* A row named by the agent's id is a leftover and replaced, unless another agent uses it (spec/server.md 2.4). */
+static int check_name(struct ql_txn *t, struct adding *g, const struct ql_added_policy *p, bool *exists,
+                      struct ql_err *err)
+{
+    struct ql_policy_row row = {0};
+    char user[81];
+    int r = ql_policies_get(t, p->kind, name_of(g, p), &row, err);
+
+    *exists = r == QL_OK;
+    ql_policy_row_done(&row);
+    if (r == QL_ENOTFOUND)
+        return QL_OK;
+    if (r < 0 || p->name)
+        return r;
+    r = ql_policy_user(t, p->kind, g->agent_id, user, err);
+    if (r == QL_OK &&
+        strcmp(user, g->agent_id) != 0) /* its own: then the agent is there, which is said below */
+        refuse(g, 409, "Policy named by the id of this agent is in use by agent %s", user);
+    *exists = false;
+    return r == QL_ENOTFOUND ? QL_OK : r;
+}
+
+/* The stored policy that an addition names. */
+static int fetch(struct ql_txn *t, struct adding *g, struct ql_added_policy *p, struct ql_err *err)
+{
+    struct ql_policy_row row = {0};
+    int r = ql_policies_get(t, p->kind, p->name, &row, err);
+
+    if (r == QL_ENOTFOUND) {
+        refuse(g, 404, "Could not find %s with name %s!", is_mb(p) ? "mb_policy" : "IMA policy", p->name);
+        return QL_OK;
+    }
+    if (r < 0)
+        return r;
+    free(p->bytes);
+    p->bytes = (uint8_t *)ql_steal(row.content);
+    p->len = row.content_len;
+    p->generator = row.generator;
+    ql_policy_row_done(&row);
+    return QL_OK;
+}
+
+static int check_agent(struct ql_txn *t, struct adding *g, struct ql_err *err)
+{
+    struct ql_agent_row row = {0};
+    int r = ql_agents_get(t, g->agent_id, &row, err);
+
+    ql_agent_row_done(&row);
+    if (r == QL_OK)
+        refuse(g, 409, "Agent of uuid %s already exists. Please use delete or update.", g->agent_id);
+    return r == QL_ENOTFOUND ? QL_OK : r;
+}
+
+static int look_up(struct ql_txn *t, void *arg, struct ql_err *err)
+{
+    struct adding *g = arg;
+    int r = QL_OK;
+
+    g->http = 0; /* a transaction may run more than once */
+    for (size_t i = 0; r == QL_OK && g->http == 0 && i < g->a.policy_count; i++) {
+        struct ql_added_policy *p = &g->a.policies[i];
+        bool exists = false;
+
+        if (!p->kind)
+            continue;
+        r = p->is_inline ? check_name(t, g, p, &exists, err) : fetch(t, g, p, err);
+        if (r == QL_OK && exists)
+            refuse(g, 409,
+                   "%s with name %s already exists. Please use a different name or delete the %s from the "
+                   "verifier.",
+                   is_mb(p) ? "mb_policy" : "IMA policy", name_of(g, p),
+                   is_mb(p) ? "mb_policy" : "allowlist");
+    }
+    return r == QL_OK && g->http == 0 ? check_agent(t, g, err) : r;
+}
+
+/* Everything or nothing: a refusal leaves no policy behind. */
+static int store_all(struct ql_txn *t, void *arg, struct ql_err *err)
+{
+    struct adding *g = arg;
+    int r = look_up(t, g, err);
+
+    for (size_t i = 0; r == QL_OK && g->http == 0 && i < g->a.policy_count; i++) {
+        const struct ql_added_policy *p = &g->a.policies[i];
+        struct ql_policy_row row = {
+            .kind = (char *)(uintptr_t)p->kind,
+            .name = (char *)(uintptr_t)name_of(g, p),
+            .content = p->is_null ? NULL : (char *)p->bytes,
+            .content_len = p->len,
+            .generator = p->generator,
+        };
+
+        if (p->kind && p->is_inline)
+            r = ql_policies_put(t, QL_PUT_UPSERT, &row, err);
+    }
+    if (r < 0 || g->http)
+        return r;
+    ql_loaded_done(&g->loaded);
+    r = ql_agents_insert(t, &g->a.row, err);
+    return r == QL_OK ? ql_loaded_get(t, g->agent_id, &g->loaded, err) : r;
+}
+
+static void stored(int result, const struct ql_err *err, void *arg)
+{
+    struct adding *g = arg;
+    struct ql_agent *a = NULL;
+    struct ql_err why = QL_ERR_INIT;
+
+    if (refused(g, result, err))
+        return;
+    /* Memory keeps V also where the store must not (keep_v = false); both have it sealed. */
+    if (g->a.v && !g->loaded.row.v) {
+        g->loaded.row.v = ql_steal(g->sealed_v);
+        g->loaded.row.v_len = g->sealed_v_len;
+    }
+    if (ql_agent_add(g->verifier, &g->loaded, &a, &why) == QL_OK)
+        ql_schedule_after(a, 0);
+    else
+        ql_row_fail(g->verifier, &g->loaded.row, why.text);
+    ql_log(QL_INFO, "api", "agent=%s by=%s address=%s:%lld: added", g->agent_id, ql_req_client_name(g->req),
+           g->a.row.ip, (long long)g->a.row.port);
+    ql_req_reply(g->req, 200, "Success", NULL);
+}
+
+static int seal(struct adding *g, struct ql_err *err)
+{
+    struct ql_agent_row *row = &g->a.row;
+    int r = QL_OK;
+
+    if (g->a.v)
+        r = ql_seal_wrap(g->verifier->seal, g->a.v, g->a.v_len, &g->sealed_v, &g->sealed_v_len, err);
+    if (r == QL_OK && g->a.v && ql_config_bool(g->verifier->config, "verifier", "keep_v")) {
+        row->v = ql_steal(g->sealed_v);
+        row->v_len = g->sealed_v_len;
+    }
+    if (r == QL_OK && g->a.revocation_key && *g->a.revocation_key)
+        r = ql_seal_wrap(g->verifier->seal, g->a.revocation_key, strlen(g->a.revocation_key),
+                         &row->revocation_key, &row->revocation_key_len, err);
+    return r;
+}
+
+static int complete_row(struct adding *g, struct ql_err *err)
+{
+    struct ql_agent_row *row = &g->a.row;
+
+    row->ak_tpm = ql_steal(g->checked.ak);
+    row->ak_tpm_len = g->checked.ak_len;
+    row->mask = g->a.mask | g->checked.mask;
+    row->needs = ql_steal(g->checked.needs);
+    row->policies = policies_column(g);
+    row->hash_alg = strdup("");
+    row->enc_alg = strdup("");
+    row->sign_alg = strdup("");
+    for (size_t i = 0; i < g->a.policy_count; i++) {
+        const struct ql_added_policy *p = &g->a.policies[i];
+        char **at = !p->kind                          ? NULL
+                    : strcmp(p->kind, "runtime") == 0 ? &row->runtime_policy_name
+                    : strcmp(p->kind, "mb") == 0      ? &row->mb_policy_name
+                                                      : NULL;
+
+        if (at && !(*at = strdup(name_of(g, p))))
+            return ql_fail_nomem(err);
+    }
+    if (!row->policies || !row->hash_alg || !row->enc_alg || !row->sign_alg)
+        return ql_fail_nomem(err);
+    return seal(g, err);
+}
+
+/* ---- check ---- */
+
+static void reply_unfit(struct adding *g)
+{
+    const char *field = g->checked.field, *reason = g->checked.reason;
+
+    ql_log(QL_WARN, "api", "agent=%s peer=%s: addition refused: %s: %s", g->agent_id, ql_req_peer(g->req),
+           field, reason);
+    if (strcmp(field, "ima") == 0)
+        ql_req_replyf(g->req, 400, "Runtime policy is malformatted: %s", reason);
+    else if (strcmp(field, "mboot") == 0)
+        ql_req_replyf(g->req, 400, "Measured boot policy is malformatted: %s", reason);
+    else
+        ql_req_replyf(g->req, 400, "Exception error: '%s': %s", field, reason);
+}
+
+static void checked(const struct ql_pool_result *result, void *arg)
+{
+    struct adding *g = arg;
+    struct ql_err err = QL_ERR_INIT;
+
+    if (result->status != QL_POOL_DONE) {
+        ql_api_pool_failed(g->req, result);
+        return;
+    }
+    if (ql_check_result_read(result->result, &g->checked, &err) < 0) {
+        ql_log(QL_ERROR, "api", "agent=%s: worker's answer refused: %s", g->agent_id, err.text);
+        ql_req_reply(g->req, 500, "Internal server error", NULL);
+        return;
+    }
+    if (!g->checked.ok) {
+        reply_unfit(g);
+        return;
+    }
+    if (complete_row(g, &err) < 0) {
+        ql_log(QL_ERROR, "api", "agent=%s: not added: %s", g->agent_id, err.text);
+        ql_req_reply(g->req, 500, "Internal server error", NULL);
+        return;
+    }
+    submit(g, store_all, stored);
+}
+
+static void looked_up(int result, const struct ql_err *err, void *arg)
+{
+    struct adding *g = arg;
+    struct ql_check_job job = {.ak_tpm = g->a.ak_tpm, .mtls_cert = g->a.row.mtls_cert};
+    ql_auto(ql_frame_freep) struct ql_frame *frame = NULL;
+    struct ql_err why = QL_ERR_INIT;
+    size_t len = 0;
+
+    if (refused(g, result, err))
+        return;
+    for (size_t i = 0; i < g->a.policy_count; i++) {
+        const struct ql_added_policy *p = &g->a.policies[i];
+
+        if (!is_judged(p))
+            continue;
+        memcpy(job.policies[job.policy_count].validator, p->validator, sizeof p->validator);
+        job.policies[job.policy_count].bytes = p->bytes;
+        job.policies[job.policy_count].len = p->len;
+        job.policy_count++;
+        len += p->len;
+    }
+    frame = ql_check_job_frame(&job, &why);
+    if (!frame ||
+        ql_pool_submit(g->verifier->pool, frame, NULL, len >= QL_JOB_SMALL_MAX, checked, g, &why) < 0) {
+        ql_log(QL_WARN, "api", "agent=%s: addition not checked: %s", g->agent_id, why.text);
+        ql_api_busy(g->req);
+        return;
+    }
+    frame = NULL; /* the pool has it now */
+}
+
+static void on_body(struct ql_http_req *req, json_t *body, void *arg)
+{
+    struct adding *g = arg;
+    const struct ql_config *config = g->verifier->config;
+    const struct ql_addition_rules rules = {
+        .agent_id = g->agent_id,
+        .verifier_id = g->verifier->uuid,
+        .verifier_ip = ql_config_string(config, "verifier", "ip"),
+        .verifier_port = ql_http_server_port(g->verifier->https),
+        .mtls_needed = ql_config_bool(config, "verifier", "enable_agent_mtls"),
+        .signed_policies = ql_config_bool(config, "verifier", "require_allow_list_signatures"),
+    };
+    struct ql_err err = QL_ERR_INIT;
+    int http;
+    int r = ql_addition_read(body, &rules, &g->a, &http, &err);
+
+    json_decref(body);
+    if (r < 0)
+        ql_req_reply(req, http, err.text, NULL);
+    else
+        submit(g, look_up, looked_up);
+}
+
+void ql_api_agent_add(struct ql_http_req *req, void *arg)
+{
+    const char *id = ql_api_agent_id(req);
+    struct adding *g = id ? calloc(1, sizeof *g) : NULL;
+
+    if (!g) {
+        if (id)
+            ql_api_busy(req);
+        return;
+    }
+    g->verifier = arg;
+    g->req = req;
+    g->agent_id = id;
+    ql_req_attach(req, g, adding_free);
+    ql_api_body(g->verifier, req, on_body, g);
+}
