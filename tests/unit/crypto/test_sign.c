@@ -8,6 +8,7 @@
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -257,6 +258,47 @@ static void public_pem_that_claims_to_be_encrypted_asks_nobody(void **state)
     assert_null(key);
 }
 
+/** What each thread gets: the key is shared, the digester is its own. */
+struct shared {
+    const struct ql_key *key;
+    struct signature s;
+    int failures;
+};
+
+static void *check_many(void *arg)
+{
+    struct shared *w = arg;
+    struct ql_digester *d = NULL;
+
+    w->failures = ql_digester_new(&d, NULL) < 0;
+    for (unsigned i = 0; i < 500 && w->failures == 0; i++)
+        w->failures +=
+            ql_key_verify_kept(w->key, d, ql_key_is_rsa(w->key) ? QL_RSASSA : QL_ECDSA, QL_SHA384, text,
+                               strlen(text), w->s.r, w->s.r_len, w->s.s, w->s.s_len, NULL) != QL_OK;
+    ql_digester_free(d);
+    return NULL;
+}
+
+static void threads_may_share_a_key(void **state)
+{
+    const struct ql_key *const keys[] = {rsa, p256};
+
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        struct shared work[4];
+        pthread_t threads[4];
+
+        for (size_t i = 0; i < 4; i++) {
+            work[i] = (struct shared){keys[k], sign(keys[k], EVP_sha384(), false, 0), 0};
+            assert_int_equal(pthread_create(&threads[i], NULL, check_many, &work[i]), 0);
+        }
+        for (size_t i = 0; i < 4; i++) {
+            assert_int_equal(pthread_join(threads[i], NULL), 0);
+            assert_int_equal(work[i].failures, 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +309,7 @@ int main(void)
         cmocka_unit_test(pss_salt_must_have_the_length_that_is_demanded),
         cmocka_unit_test(keys_read_back_from_pem_with_their_password_alone),
         cmocka_unit_test(parts_of_a_key_make_the_same_key),
+        cmocka_unit_test(threads_may_share_a_key),
         cmocka_unit_test(public_pem_that_claims_to_be_encrypted_asks_nobody),
     };
 
