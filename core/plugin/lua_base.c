@@ -41,17 +41,22 @@ static int base_xpcall(lua_State *L)
     return 2;
 }
 
-/* No finalizers: they would run at the collector's time, with errors that nobody sees. */
+/*
+ * No finalizers, no weak tables: both let the collector's timing be seen, and errors of finalizers are seen
+ * by nobody.
+ */
 static int base_setmetatable(lua_State *L)
 {
+    static const char *const refused[] = {"__gc", "__mode"};
+
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_argexpected(L, lua_isnil(L, 2) || lua_istable(L, 2), 2, "nil or table");
     if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL)
         return luaL_error(L, "cannot change a protected metatable");
-    if (lua_istable(L, 2)) {
-        lua_pushliteral(L, "__gc");
+    for (size_t i = 0; lua_istable(L, 2) && i < QL_ARRAY_LEN(refused); i++) {
+        lua_pushstring(L, refused[i]);
         if (lua_rawget(L, 2) != LUA_TNIL)
-            return luaL_error(L, "__gc is not offered here");
+            return luaL_error(L, "%s is not offered here", refused[i]);
     }
     lua_settop(L, 2);
     lua_setmetatable(L, 1);

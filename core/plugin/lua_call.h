@@ -21,14 +21,14 @@
 #include "internal.h"
 
 enum {
-    QL_LUA_STEP = 1000,                /**< instructions between two looks at the limits */
-    QL_LUA_JSON_MAX = 8 * 1024 * 1024, /**< bytes of JSON text that a script may parse */
-    QL_LUA_JSON_NODES = 1000 * 1000,   /**< values in one conversion to JSON: shared tables count each time */
-    QL_LUA_LOG_LINES = 100,            /**< lines that one call may log */
-    QL_LUA_COMPONENTS_MAX = 16,        /**< tables that a script returns */
-    QL_LUA_NEEDS_MAX = 32,             /**< evidence items of one policy, as core allows */
-    QL_LUA_BYTES_PER_INSTRUCTION =
-        16, /**< memory traffic is work: this many bytes allocated count as one instruction */
+    QL_LUA_STEP = 1000, /**< instructions between two looks at the limits */
+    QL_LUA_JSON_MAX =
+        4 * 1024 * 1024,             /**< bytes of JSON text, either way; parsed it may be 40 times larger */
+    QL_LUA_JSON_NODES = 1000 * 1000, /**< values in one conversion to JSON: shared tables count each time */
+    QL_LUA_LOG_LINES = 100,          /**< lines that one call may log */
+    QL_LUA_COMPONENTS_MAX = 16,      /**< tables that a script returns */
+    QL_LUA_NEEDS_MAX = 32,           /**< evidence items of one policy, as core allows */
+    QL_LUA_BYTES_PER_INSTRUCTION = 16, /**< memory traffic is work: so many bytes count as one instruction */
 };
 
 struct ql_lua_component;

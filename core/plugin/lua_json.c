@@ -13,12 +13,15 @@
 /* An empty table would be an object; the metatable of this name says that it is an array. */
 #define ARRAY_MARK "quicklime.array"
 
-static void push_value(lua_State *L, const json_t *value)
+static void push_value(lua_State *L, const json_t *value, unsigned depth)
 {
     size_t i;
     const char *key;
     json_t *item;
 
+    /* The parser has the same limit; a fact may be of a C validator's making. */
+    if (depth > QL_JSON_DEPTH)
+        luaL_error(L, "JSON is nested deeper than %d", QL_JSON_DEPTH);
     ql_lua_need_stack(L, 4);
     switch (json_typeof(value)) {
     case JSON_OBJECT: {
@@ -28,7 +31,7 @@ static void push_value(lua_State *L, const json_t *value)
         for (; at; at = json_object_iter_next((json_t *)(uintptr_t)value, at)) {
             key = json_object_iter_key(at);
             lua_pushlstring(L, key, json_object_iter_key_len(at));
-            push_value(L, json_object_iter_value(at)); /* as deep as the parser let it be */
+            push_value(L, json_object_iter_value(at), depth + 1);
             lua_rawset(L, -3);
         }
         return;
@@ -40,7 +43,7 @@ static void push_value(lua_State *L, const json_t *value)
             lua_setmetatable(L, -2);
         }
         json_array_foreach(value, i, item) {
-            push_value(L, item);
+            push_value(L, item, depth + 1);
             lua_rawseti(L, -2, (lua_Integer)i + 1);
         }
         return;
@@ -65,15 +68,24 @@ static void push_value(lua_State *L, const json_t *value)
 
 void ql_lua_push_json(lua_State *L, const json_t *value)
 {
-    push_value(L, value);
+    push_value(L, value, 0);
 }
 
 /** One conversion to JSON. What is made hangs on the call's scratch from the first moment. */
 struct making {
     lua_State *L;
-    size_t nodes;
+    size_t nodes, text_len;
     unsigned depth;
 };
+
+/* Texts are copied out of Lua's memory, each time they occur: they need a limit of their own. */
+static void count_text(struct making *m, size_t len)
+{
+    ql_lua_charge(m->L, len / QL_LUA_BYTES_PER_INSTRUCTION);
+    if (len > QL_LUA_JSON_MAX - m->text_len)
+        luaL_error(m->L, "more than %d bytes of text in one JSON document", QL_LUA_JSON_MAX);
+    m->text_len += len;
+}
 
 static json_t *make(struct making *m, int index, json_t *parent, const char *key, size_t key_len);
 
@@ -145,6 +157,7 @@ static json_t *make_table(struct making *m, int index, json_t *parent, const cha
         lua_rawget(L, index);
         if (!array)
             name = lua_tolstring(L, -2, &name_len);
+        count_text(m, name_len);
         make(m, lua_gettop(L), made, name, name_len);
         lua_pop(L, 2);
     }
@@ -177,7 +190,7 @@ static json_t *make(struct making *m, int index, json_t *parent, const char *key
         return attach(m, parent, key, key_len, json_real(lua_tonumber(L, index)));
     case LUA_TSTRING:
         text = lua_tolstring(L, index, &len);
-        ql_lua_charge(L, len / QL_LUA_BYTES_PER_INSTRUCTION);
+        count_text(m, len);
         made = json_stringn(text, len);
         if (!made)
             luaL_error(L, "a text that is not UTF-8 cannot become JSON (ql.hex or ql.base64 make it one)");
@@ -235,7 +248,7 @@ static int json_decode(lua_State *L)
         return luaL_error(L, "%s", err.text);
     json_decref(c->scratch);
     c->scratch = value;
-    push_value(L, value);
+    push_value(L, value, 0);
     json_decref(c->scratch);
     c->scratch = NULL;
     return 1;

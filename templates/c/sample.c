@@ -2,8 +2,8 @@
 /*
  * A plugin to begin with: evidence and a validator for it.
  *
- * On the node, the evidence component `sample` hands over the text of one file. On the verifier, the validator `sample`
- * wants certain lines in it. The policy is JSON: {"require": ["a line", "another line"]}.
+ * On the node, the evidence component `sample` hands over the text of one file. On the verifier, the
+ * validator `sample` wants certain lines in it. The policy is JSON: {"require": ["a line", "another line"]}.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A widget is a file of the node whose SHA-256 must be one of those that the policy names: {"allowed": ["hex", ...]}.
- * The evidence is bound by the nonce. State counts how often the widget was seen and remembers which it was.
+ * A widget is a file of the node whose SHA-256 must be one of those that the policy names: {"allowed":
+ * ["hex", ...]}. The evidence is bound by the nonce. State counts how often the widget was seen and remembers
+ * which it was.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -90,6 +90,14 @@ static void limit_of_json_stops_shared_tables(void **state)
     ends_by_limit(state, "json-bomb", INSTRUCTIONS);
 }
 
+static void limit_of_json_counts_each_copy_of_a_text(void **state)
+{
+    body_fails(state, "local s, t = ('x'):rep(1000000), {} for i = 1, 5 do t[i] = s end ql.fact('x', t)",
+               QL_EPARSE, "more than 4194304 bytes of text");
+    body_fails(state, "return ql.json.decode(('[1,'):rep(2000000))", QL_EPARSE, "4194304");
+    body_fails(state, "return ql.json.decode(('['):rep(65) .. (']'):rep(65))", QL_EPARSE, "deeper than 64");
+}
+
 static void recursion_without_end_ends(void **state)
 {
     body_fails(state, "local function f() return 1 + f() end return f()", QL_ENOMEM, "memory limit");
@@ -176,6 +184,7 @@ int main(void)
         TEST(limit_holds_inside_of_table_functions),
         TEST(limit_of_memory_ends_the_call),
         TEST(limit_of_json_stops_shared_tables),
+        TEST(limit_of_json_counts_each_copy_of_a_text),
         TEST(recursion_without_end_ends),
         TEST(log_lines_are_limited),
         TEST(deadline_ends_the_call),

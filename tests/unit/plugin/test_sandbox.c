@@ -121,9 +121,10 @@ static void pairs_come_in_order(void **state)
     body_fails(state, "next({1, 2}, 1)", QL_EPARSE, "use pairs");
 }
 
-static void finalizers_are_not_offered(void **state)
+static void finalizers_and_weak_tables_are_not_offered(void **state)
 {
     body_fails(state, "setmetatable({}, {__gc = function() end})", QL_EPARSE, "__gc is not offered");
+    body_fails(state, "setmetatable({}, {__mode = 'k'})", QL_EPARSE, "__mode is not offered");
 }
 
 static void the_same_input_gives_the_same_bytes(void **state)
@@ -176,7 +177,7 @@ int main(void)
         TEST(nothing_passes_from_one_call_to_the_next),
         TEST(texts_hold_no_addresses),
         TEST(pairs_come_in_order),
-        TEST(finalizers_are_not_offered),
+        TEST(finalizers_and_weak_tables_are_not_offered),
         TEST(the_same_input_gives_the_same_bytes),
         TEST(reports_are_refused_outside_of_judging),
     };
