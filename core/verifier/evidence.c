@@ -47,6 +47,17 @@ static struct judging *judging_new(struct ql_http_req *req, struct ql_verifier *
     return g;
 }
 
+/* A body that says JSON and is none is a framework error, without words (spec/server.md 1). */
+static bool is_broken_json(const struct ql_http_req *req)
+{
+    ql_auto_json json_t *parsed = NULL;
+    size_t len;
+    const uint8_t *body = ql_req_body(req, &len);
+
+    return ql_req_is_json(req) && len <= QL_API_BODY_SMALL &&
+           ql_json_parse((const char *)body, len, QL_API_BODY_SMALL, &parsed, NULL) < 0;
+}
+
 static void reply_judged(struct judging *g, const struct ql_frame *frame)
 {
     struct ql_judge_result j = {0};
@@ -57,6 +68,8 @@ static void reply_judged(struct judging *g, const struct ql_frame *frame)
         ql_req_reply(g->req, 500, CANNOT, NULL);
     } else if (j.result) {
         ql_req_reply(g->req, j.http, j.http == 200 ? "Success" : NULL, ql_steal(j.result));
+    } else if (is_broken_json(g->req)) {
+        ql_req_reply_empty(g->req, 400);
     } else {
         ql_req_reply(g->req, j.http, j.reason, NULL);
     }
