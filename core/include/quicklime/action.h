@@ -44,7 +44,8 @@ struct ql_action_ctx {
 struct ql_action {
     struct ql_component head;
     /** @retval 0 done @retval QL_EAGAIN run me again later @return other: given up, logged */
-    int (*run)(void *plugin, const struct ql_event *event, const struct ql_action_ctx *ctx, struct ql_err *err);
+    int (*run)(void *plugin, const struct ql_event *event, const struct ql_action_ctx *ctx,
+               struct ql_err *err);
 };
 
 #ifdef __cplusplus

@@ -42,4 +42,7 @@ struct ql_err {
     char text[504]; /**< UTF-8, one line, ends in NUL */
 };
 
-#define QL_ERR_INIT {.size = sizeof(struct ql_err)}
+#define QL_ERR_INIT                                                                                          \
+    {                                                                                                        \
+        .size = sizeof(struct ql_err)                                                                        \
+    }

@@ -26,9 +26,10 @@ struct ql_sink {
 /** What a collection ended with. */
 struct ql_collected {
     uint32_t size;
-    uint64_t cursor_from; /**< where the bytes written begin: the cursor asked for, or 0 when that no longer fits */
-    uint64_t cursor_to;   /**< cursor of the next collection */
-    uint32_t more;        /**< 1: ended early, there is more to read */
+    uint64_t
+        cursor_from; /**< where the bytes written begin: the cursor asked for, or 0 when that no longer fits */
+    uint64_t cursor_to; /**< cursor of the next collection */
+    uint32_t more;      /**< 1: ended early, there is more to read */
 };
 
 /** Component of kind QL_KIND_EVIDENCE. */

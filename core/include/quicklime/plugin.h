@@ -79,9 +79,10 @@ struct ql_host {
     uint32_t abi_minor; /**< the host's */
     /** Write one log line; @p text is cut at 1024 bytes, control characters are escaped. */
     void (*log)(const struct ql_host *h, uint32_t level, const char *text);
-    int64_t (*now_ns)(const struct ql_host *h);      /**< wall clock, ns since the epoch */
-    int64_t (*mono_ns)(const struct ql_host *h);     /**< monotonic clock, ns */
-    int64_t (*deadline_ns)(const struct ql_host *h); /**< monotonic end of the call under way; INT64_MAX: none */
+    int64_t (*now_ns)(const struct ql_host *h);  /**< wall clock, ns since the epoch */
+    int64_t (*mono_ns)(const struct ql_host *h); /**< monotonic clock, ns */
+    int64_t (*deadline_ns)(
+        const struct ql_host *h); /**< monotonic end of the call under way; INT64_MAX: none */
     /** Memory counted against the plugin; NULL when the allowance is used up. */
     void *(*alloc)(const struct ql_host *h, size_t len);
     void *(*realloc)(const struct ql_host *h, void *p, size_t len);
@@ -107,26 +108,30 @@ struct ql_plugin {
     uint32_t abi_minor; /**< QL_ABI_MINOR */
     const char *name;   /**< also the name of its configuration group */
     const char *version;
-    const char *license; /**< SPDX expression */
-    const char *summary; /**< one line */
-    const struct ql_option *options;               /**< rows, name NULL at the end; NULL: none */
-    const struct ql_component *const *components;  /**< NULL at the end */
+    const char *license;                          /**< SPDX expression */
+    const char *summary;                          /**< one line */
+    const struct ql_option *options;              /**< rows, name NULL at the end; NULL: none */
+    const struct ql_component *const *components; /**< NULL at the end */
     /**
      * Called once a process, before any component. May be NULL.
      * @param host, options  valid until fini
      * @param[out] plugin    handed to every component function
      */
-    int (*init)(const struct ql_host *host, const struct ql_options *options, void **plugin, struct ql_err *err);
+    int (*init)(const struct ql_host *host, const struct ql_options *options, void **plugin,
+                struct ql_err *err);
     /** Called once at the end; may be NULL. */
     void (*fini)(void *plugin);
 };
 
 /** Define the exported symbol: QL_PLUGIN(.name = "x", .version = "1.0", …). */
-#define QL_PLUGIN(...)                                                                                            \
-    extern const struct ql_plugin ql_plugin;                                                                      \
-    __attribute__((visibility("default"))) const struct ql_plugin ql_plugin = {                                   \
-        .magic = QL_PLUGIN_MAGIC, .size = sizeof(struct ql_plugin), .abi_major = QL_ABI_MAJOR,                    \
-        .abi_minor = QL_ABI_MINOR, __VA_ARGS__}
+#define QL_PLUGIN(...)                                                                                       \
+    extern const struct ql_plugin ql_plugin;                                                                 \
+    __attribute__((visibility("default")))                                                                   \
+    const struct ql_plugin ql_plugin = {.magic = QL_PLUGIN_MAGIC,                                            \
+                                        .size = sizeof(struct ql_plugin),                                    \
+                                        .abi_major = QL_ABI_MAJOR,                                           \
+                                        .abi_minor = QL_ABI_MINOR,                                           \
+                                        __VA_ARGS__}
 
 #ifdef __cplusplus
 }

@@ -26,8 +26,8 @@ extern "C" {
 
 struct ql_column {
     const char *name;
-    uint32_t type;    /**< QL_COL_… but QL_COL_NULL */
-    uint32_t since;   /**< schema version that added it (rows of older schemas read NULL) */
+    uint32_t type;  /**< QL_COL_… but QL_COL_NULL */
+    uint32_t since; /**< schema version that added it (rows of older schemas read NULL) */
 };
 
 struct ql_index {
@@ -45,8 +45,8 @@ struct ql_table {
     uint32_t key_count;
     const struct ql_index *indexes;
     uint32_t index_count;
-    uint32_t since;       /**< schema version that added it */
-    uint32_t lease;       /**< 1: has the columns lease_owner (text), lease_until (int, ms), claim_no (int) */
+    uint32_t since; /**< schema version that added it */
+    uint32_t lease; /**< 1: has the columns lease_owner (text), lease_until (int, ms), claim_no (int) */
 };
 
 /** All tables of one daemon, with the version of the whole. */
@@ -100,8 +100,8 @@ struct ql_store_backend {
     int (*commit)(void *plugin, void *db, struct ql_err *err);
     void (*rollback)(void *plugin, void *db);
     /** One row by its key values. @retval QL_ENOTFOUND */
-    int (*get)(void *plugin, void *db, const struct ql_table *t, const struct ql_value *key, ql_row_fn fn, void *arg,
-               struct ql_err *err);
+    int (*get)(void *plugin, void *db, const struct ql_table *t, const struct ql_value *key, ql_row_fn fn,
+               void *arg, struct ql_err *err);
     /**
      * @param mode QL_PUT_…
      * @param row  one value a column; key columns always set
@@ -116,20 +116,21 @@ struct ql_store_backend {
      * Rows in the order of an index (NULL: the key), from the first one whose index columns are >= @p from
      * (NULL: all; @p from has one value for each column of the index). @p limit 0: no limit.
      */
-    int (*scan)(void *plugin, void *db, const struct ql_table *t, const char *index, const struct ql_value *from,
-                uint32_t from_count, uint64_t limit, ql_row_fn fn, void *arg, struct ql_err *err);
+    int (*scan)(void *plugin, void *db, const struct ql_table *t, const char *index,
+                const struct ql_value *from, uint32_t from_count, uint64_t limit, ql_row_fn fn, void *arg,
+                struct ql_err *err);
     /**
      * Take leases of up to @p max rows that nobody holds (by the database's clock) for @p ttl_ms; each row taken is
      * handed to @p fn after the change, with its new claim_no (a number that only grows).
      */
-    int (*claim)(void *plugin, void *db, const struct ql_table *t, const char *owner, int64_t ttl_ms, uint32_t max,
-                 ql_row_fn fn, void *arg, struct ql_err *err);
+    int (*claim)(void *plugin, void *db, const struct ql_table *t, const char *owner, int64_t ttl_ms,
+                 uint32_t max, ql_row_fn fn, void *arg, struct ql_err *err);
     /** Prolong all leases of @p owner that have not run out; @p ret_count rows. */
     int (*renew)(void *plugin, void *db, const struct ql_table *t, const char *owner, int64_t ttl_ms,
                  uint64_t *ret_count, struct ql_err *err);
     /** Give back the lease of one row if @p owner holds it. */
-    int (*yield)(void *plugin, void *db, const struct ql_table *t, const struct ql_value *key, const char *owner,
-                 struct ql_err *err);
+    int (*yield)(void *plugin, void *db, const struct ql_table *t, const struct ql_value *key,
+                 const char *owner, struct ql_err *err);
     /** Optional: wait for another process's change of table `changes`. @retval QL_ETIMEOUT none came */
     int (*wait)(void *plugin, void *db, int64_t timeout_ms, struct ql_err *err);
 };

@@ -110,21 +110,22 @@ struct ql_validator {
      * @param policy, len  stay mapped read-only as long as the compiled object lives
      * @param[out] ret_size bytes of memory the object takes, for the cache
      */
-    int (*prepare)(void *plugin, const uint8_t *policy, size_t len, uint32_t origin, void **ret, size_t *ret_size,
-                   struct ql_err *err);
+    int (*prepare)(void *plugin, const uint8_t *policy, size_t len, uint32_t origin, void **ret,
+                   size_t *ret_size, struct ql_err *err);
     void (*release)(void *plugin, void *compiled);
     /** Pure: the same answer for the same object, always. */
     int (*needs)(void *plugin, const void *compiled, struct ql_needs *ret, struct ql_err *err);
     /** Judge. A negative return is the failure `NAME.error` of this agent. */
-    int (*validate)(void *plugin, const struct ql_attest *attest, const void *compiled, const struct ql_state *in,
-                    struct ql_report *report, struct ql_state *out, struct ql_err *err);
+    int (*validate)(void *plugin, const struct ql_attest *attest, const void *compiled,
+                    const struct ql_state *in, struct ql_report *report, struct ql_state *out,
+                    struct ql_err *err);
     /** Optional: bring state of an older version forward; absent: such state is dropped. */
     int (*upgrade_state)(void *plugin, const struct ql_state *old, struct ql_state *ret, struct ql_err *err);
     /** Optional, in the tool, unsandboxed: `quicklime-policy create NAME …`. */
     int (*author)(void *plugin, int argc, char **argv, struct ql_text_sink *sink, struct ql_err *err);
     /** Optional: say in words what was compared with what. */
-    int (*explain)(void *plugin, const void *compiled, const struct ql_attest *attest, struct ql_text_sink *sink,
-                   struct ql_err *err);
+    int (*explain)(void *plugin, const void *compiled, const struct ql_attest *attest,
+                   struct ql_text_sink *sink, struct ql_err *err);
 };
 
 #ifdef __cplusplus
