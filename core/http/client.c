@@ -51,7 +51,7 @@ int ql_http_client_new(const struct ql_http_client_config *config, struct ql_htt
 
     if (!c)
         return ql_fail_nomem(err);
-    ql_ignore_sigpipe();
+    ql_http_prepare_process();
     c->base = config->base;
     c->config = *config;
     c->config.connecting_max = config->connecting_max ? config->connecting_max : CONNECTING_MAX;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <event2/bufferevent_ssl.h>
+#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,22 +21,6 @@ void ql_conn_timer(struct ql_conn *c, const struct timeval *tv)
     c->timer_set = true;
 }
 
-static void release_slot(struct ql_conn *c)
-{
-    if (!c->has_slot)
-        return;
-    c->has_slot = false;
-    if (c->server->handshakes-- >= c->server->limits.handshakes_max && c->server->listen)
-        ql_listen_resume(c->server->listen);
-}
-
-static void take_slot(struct ql_conn *c)
-{
-    c->has_slot = true;
-    if (++c->server->handshakes >= c->server->limits.handshakes_max)
-        ql_listen_pause(c->server->listen);
-}
-
 static void release_body(struct ql_conn *c)
 {
     c->server->body_bytes -= c->body_held;
@@ -55,7 +39,7 @@ void ql_conn_free(struct ql_conn *c)
 }
 
 /* Leaves everything but the memory and a handler's claim on it. */
-static void forget(struct ql_conn *c)
+void ql_conn_forget(struct ql_conn *c)
 {
     struct ql_http_server *s = c->server;
 
@@ -70,7 +54,9 @@ static void forget(struct ql_conn *c)
     if (c->counted)
         ql_addrs_leave(s->addrs, c->addr_key);
     c->counted = false;
-    release_slot(c);
+    if (c->state == QL_CONN_QUEUED)
+        TAILQ_REMOVE(&s->queue, c, queue_link);
+    ql_conn_release_slot(c);
     release_body(c);
     s->connections--;
     TAILQ_REMOVE(c->state == QL_CONN_FRESH ? &s->fresh : &s->conns, c, link);
@@ -82,23 +68,23 @@ static void forget(struct ql_conn *c)
 }
 
 /* evhttp is about to free its connection. */
-static void on_closed(struct evhttp_connection *evcon, void *arg)
+void ql_conn_on_closed(struct evhttp_connection *evcon, void *arg)
 {
     struct ql_conn *c = arg;
 
     (void)evcon;
-    forget(c);
+    ql_conn_forget(c);
     if (!c->pending)
         ql_conn_free(c);
 }
 
 void ql_conn_kill(struct ql_conn *c)
 {
-    evhttp_connection_free(c->evcon); /* comes back in on_closed() */
+    evhttp_connection_free(c->evcon); /* comes back in ql_conn_on_closed() */
 }
 
 /* The gate has seen enough: whatever else arrives is dropped, and evhttp sees none of it. */
-void ql_conn_refuse(struct ql_conn *c, int status)
+static void refuse(struct ql_conn *c, int status)
 {
     struct evbuffer *input = bufferevent_get_input(c->bev);
 
@@ -107,6 +93,15 @@ void ql_conn_refuse(struct ql_conn *c, int status)
     release_body(c);
     evbuffer_drain(input, evbuffer_get_length(input));
     event_active(&c->timer, EV_TIMEOUT, 0);
+}
+
+/* Tells a client of TLS that nothing was cut off. Best effort: an error changes nothing. */
+static void say_goodbye(struct ql_conn *c)
+{
+    if (!c->ssl)
+        return;
+    SSL_shutdown(c->ssl);
+    ERR_clear_error();
 }
 
 static void finish_flush(struct ql_conn *c)
@@ -132,8 +127,7 @@ static void on_flushed(struct bufferevent *bev, void *arg)
         return;
     }
     /* Closing with unread bytes would send a reset that overtakes the refusal: read the rest for a while. */
-    if (c->ssl)
-        SSL_shutdown(c->ssl);
+    say_goodbye(c);
     shutdown(c->fd, SHUT_WR);
     c->state = QL_CONN_LINGER;
     c->left = 0;
@@ -186,7 +180,7 @@ static void on_write_timeout(struct ql_conn *c)
     ql_conn_kill(c);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+void ql_conn_on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct ql_conn *c = arg;
 
@@ -196,15 +190,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     switch (c->state) {
     case QL_CONN_HANDSHAKE:
         if (c->has_slot) {
-            release_slot(c);
+            ql_conn_release_slot(c);
             ql_conn_timer(c, c->server->handshake);
         } else {
             ql_conn_kill(c);
         }
         return;
     case QL_CONN_HEAD:
-        if (c->ssl)
-            SSL_shutdown(c->ssl); /* tells a waiting client that nothing was lost */
+        say_goodbye(c);
         ql_conn_kill(c);
         return;
     case QL_CONN_BODY:
@@ -224,6 +217,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         finish_flush(c);
         return;
     case QL_CONN_FRESH:
+    case QL_CONN_SILENT:
+    case QL_CONN_QUEUED:
     case QL_CONN_DEAD:
         return;
     }
@@ -265,7 +260,7 @@ static void end_of_head(struct ql_conn *c, size_t arrived)
     if (status != 0 && room > QL_DENIED_BODY_MAX)
         room = QL_DENIED_BODY_MAX;
     if (c->gate.method == 0 || c->gate.unmet_expect || c->gate.body_len > room) {
-        ql_conn_refuse(c, status ? status : PAYLOAD_TOO_LARGE);
+        refuse(c, status ? status : PAYLOAD_TOO_LARGE);
         return;
     }
     evhttp_connection_set_max_body_size(c->evcon, (ev_ssize_t)room);
@@ -294,14 +289,14 @@ static void check_head(struct ql_conn *c)
         int status;
 
         if (line_len > c->server->limits.header_max - c->lines_len) {
-            ql_conn_refuse(c, HEADER_TOO_LARGE);
+            refuse(c, HEADER_TOO_LARGE);
             return;
         }
         if (!end)
             break;
         status = line_len < 2 || end[-1] != '\r' ? BAD_REQUEST : ql_gate_line(&c->gate, line, line_len - 2);
         if (status != 0) {
-            ql_conn_refuse(c, status);
+            refuse(c, status);
             return;
         }
         c->checked += line_len;
@@ -324,10 +319,10 @@ static void count_body(struct ql_conn *c, size_t added)
     c->body_held += added;
     s->body_bytes += added;
     if (s->body_bytes > s->limits.bodies_max)
-        ql_conn_refuse(c, UNAVAILABLE);
+        refuse(c, UNAVAILABLE);
 }
 
-static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg)
+void ql_conn_on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg)
 {
     struct ql_conn *c = arg;
 
@@ -353,6 +348,8 @@ static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *inf
         evbuffer_drain(buffer, evbuffer_get_length(buffer));
         return;
     case QL_CONN_FRESH:
+    case QL_CONN_SILENT:
+    case QL_CONN_QUEUED:
     case QL_CONN_HANDSHAKE:
     case QL_CONN_HANDLER:
     case QL_CONN_WRITE:
@@ -373,148 +370,4 @@ void ql_conn_next(struct ql_conn *c)
     check_head(c); /* a pipelined request may be here already */
     if (c->server->draining && c->state == QL_CONN_HEAD && !c->begun)
         event_active(&c->timer, EV_TIMEOUT, 0);
-}
-
-static void on_handshake(struct ql_tls_watch *w, SSL *ssl)
-{
-    struct ql_conn *c = (struct ql_conn *)w;
-
-    (void)ssl;
-    if (c->state != QL_CONN_HANDSHAKE)
-        return;
-    release_slot(c);
-    c->state = QL_CONN_HEAD;
-    c->begun = true; /* header_ms runs from here for the first request */
-    ql_conn_timer(c, c->server->header);
-}
-
-static struct bufferevent *new_bev(struct ql_conn *c)
-{
-    struct ql_http_server *s = c->server;
-
-    if (!s->tls || c->refuse)
-        return bufferevent_socket_new(s->base, -1, BEV_OPT_CLOSE_ON_FREE);
-    c->ssl = SSL_new(ql_tls_native(s->tls));
-    if (!c->ssl)
-        return NULL;
-    c->watch.finished = on_handshake;
-    if (ql_tls_set_watch(c->ssl, &c->watch) < 0) {
-        SSL_free(c->ssl);
-        return NULL;
-    }
-    return bufferevent_openssl_socket_new(s->base, -1, c->ssl, BUFFEREVENT_SSL_ACCEPTING,
-                                          BEV_OPT_CLOSE_ON_FREE);
-}
-
-/* evhttp asks for the bufferevent of a connection just accepted; it sets the socket after this returns. */
-struct bufferevent *ql_conn_accept(struct event_base *base, void *server)
-{
-    struct ql_http_server *s = server;
-    struct ql_conn *c = calloc(1, sizeof *c);
-
-    (void)base;
-    if (!c)
-        return NULL; /* evhttp makes one of its own; ql_conn_find() will not know it, so it is not served */
-    c->server = s;
-    c->fd = -1;
-    c->refuse = s->draining || s->connections >= s->limits.connections_max;
-    c->bev = new_bev(c);
-    if (!c->bev) {
-        free(c);
-        return NULL;
-    }
-    bufferevent_incref(c->bev); /* until ql_conn_setup_fresh(): evhttp may give up on it before */
-    evtimer_assign(&c->timer, s->base, on_timer, c);
-    TAILQ_INSERT_TAIL(&s->fresh, c, link);
-    s->connections++;
-    if (c->ssl)
-        take_slot(c);
-    event_active(s->fresh_event, EV_TIMEOUT, 0);
-    return c->bev;
-}
-
-static bool remember_fd(struct ql_conn *c)
-{
-    struct ql_http_server *s = c->server;
-    size_t fd = (size_t)c->fd;
-
-    if (fd >= s->by_fd_room) {
-        size_t room = fd + fd / 2 + 64;
-        struct ql_conn **bigger = realloc(s->by_fd, room * sizeof(struct ql_conn *));
-
-        if (!bigger)
-            return false;
-        memset(bigger + s->by_fd_room, 0, (room - s->by_fd_room) * sizeof(struct ql_conn *));
-        s->by_fd = bigger;
-        s->by_fd_room = room;
-    }
-    s->by_fd[fd] = c;
-    return true;
-}
-
-static bool admit(struct ql_conn *c)
-{
-    struct sockaddr_storage ss;
-    socklen_t len = sizeof ss;
-    unsigned open_now;
-
-    memset(&ss, 0, sizeof ss);
-    if (c->refuse || getpeername(c->fd, (struct sockaddr *)&ss, &len) != 0)
-        return false;
-    ql_addr_key((struct sockaddr *)&ss, c->addr_key, c->addr);
-    open_now = ql_addrs_enter(c->server->addrs, c->addr_key);
-    c->counted = open_now > 0;
-    if (open_now == 0 || open_now > c->server->limits.per_address_max)
-        return false;
-    c->input_cb = evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c);
-    return c->input_cb && remember_fd(c);
-}
-
-static void setup(struct ql_conn *c)
-{
-    struct ql_http_server *s = c->server;
-    struct bufferevent *bev = c->bev;
-    bufferevent_data_cb on_read;
-    void *owner = NULL;
-
-    /*
-     * evhttp 2.1 does not tell of a connection before its first request, and a silent one must be bounded too. Its
-     * bufferevent callbacks carry the connection as their argument; the bufferevent asked back is the proof.
-     */
-    bufferevent_getcb(bev, &on_read, NULL, NULL, &owner);
-    if (!on_read || !owner || evhttp_connection_get_bufferevent(owner) != bev) {
-        forget(c);
-        ql_conn_free(c);
-        bufferevent_decref(bev);
-        return;
-    }
-    c->evcon = owner;
-    evhttp_connection_set_closecb(c->evcon, on_closed, c);
-    c->fd = bufferevent_getfd(bev);
-    TAILQ_REMOVE(&s->fresh, c, link);
-    TAILQ_INSERT_TAIL(&s->conns, c, link);
-    c->state = c->ssl ? QL_CONN_HANDSHAKE : QL_CONN_HEAD;
-    bufferevent_decref(bev);
-    if (!admit(c)) {
-        ql_conn_kill(c);
-        return;
-    }
-    c->begun = !c->ssl;
-    ql_conn_timer(c, c->ssl ? s->slot : s->header);
-}
-
-void ql_conn_setup_fresh(struct ql_http_server *s)
-{
-    while (!TAILQ_EMPTY(&s->fresh))
-        setup(TAILQ_FIRST(&s->fresh));
-}
-
-struct ql_conn *ql_conn_find(struct ql_http_server *s, struct evhttp_request *ev)
-{
-    struct evhttp_connection *evcon = evhttp_request_get_connection(ev);
-    int fd = evcon ? bufferevent_getfd(evhttp_connection_get_bufferevent(evcon)) : -1;
-
-    if (fd < 0 || (size_t)fd >= s->by_fd_room || !s->by_fd[fd] || s->by_fd[fd]->evcon != evcon)
-        return NULL;
-    return s->by_fd[fd];
 }

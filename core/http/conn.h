@@ -24,8 +24,9 @@
 #include "tlswatch.h"
 
 enum {
-    QL_SLOT_MS = 200,    /**< a handshake gives its slot back after this: a stalled one costs no CPU */
-    QL_LINGER_MS = 2000, /**< after a refusal the rest of the request is read, so that it arrives */
+    QL_ACCEPTS_A_TURN = 64, /**< connections, then the loop looks after the others */
+    QL_SLOT_MS = 200,       /**< a handshake gives its slot back after this: a stalled one costs no CPU */
+    QL_LINGER_MS = 2000,    /**< after a refusal the rest of the request is read, so that it arrives */
     QL_LINGER_MAX = 1024 * 1024,
     QL_DENIED_BODY_MAX = 65536, /**< body of a request that is going to be refused */
     QL_WRITE_FLOOR = 32768      /**< bytes a client must read in each write_ms */
@@ -33,6 +34,8 @@ enum {
 
 enum ql_conn_state {
     QL_CONN_FRESH,     /**< accepted, evhttp is still setting it up */
+    QL_CONN_SILENT,    /**< TLS: no byte has come yet */
+    QL_CONN_QUEUED,    /**< TLS: waits for a handshake slot, unread */
     QL_CONN_HANDSHAKE, /**< TLS */
     QL_CONN_HEAD,      /**< idle, or reading request line and headers */
     QL_CONN_BODY,      /**< head passed the gate */
@@ -60,7 +63,7 @@ struct ql_http_req {
 
 struct ql_conn {
     struct ql_tls_watch watch; /**< first: handshake callbacks get this */
-    TAILQ_ENTRY(ql_conn) link;
+    TAILQ_ENTRY(ql_conn) link, queue_link;
     struct ql_http_server *server;
     struct bufferevent *bev;
     struct evhttp_connection *evcon;
@@ -101,7 +104,8 @@ struct ql_http_server {
     ql_miss_handler on_miss;
     struct ql_http_limits limits;
     bool json_compact, draining, closing;
-    struct ql_conn_list conns, fresh;
+    struct ql_conn_list conns, fresh, queue;
+    unsigned fresh_count;
     struct event *fresh_event;
     struct ql_conn **by_fd;
     size_t by_fd_room;
@@ -111,16 +115,22 @@ struct ql_http_server {
     const struct timeval *slot, *handshake, *header, *body, *idle, *write, *reply, *linger;
 };
 
-/* conn.c */
+/* accept.c */
 struct bufferevent *ql_conn_accept(struct event_base *base, void *server);
 void ql_conn_setup_fresh(struct ql_http_server *s);
 struct ql_conn *ql_conn_find(struct ql_http_server *s, struct evhttp_request *ev);
+void ql_conn_release_slot(struct ql_conn *c); /**< the next that waits gets it */
+
+/* conn.c */
 void ql_conn_timer(struct ql_conn *c, const struct timeval *tv);
-void ql_conn_next(struct ql_conn *c); /**< the answer is out: expect the next head */
-void ql_conn_kill(struct ql_conn *c); /**< not from inside evhttp; frees c unless a handler holds it */
-void ql_conn_refuse(struct ql_conn *c, int status);
+void ql_conn_on_timer(evutil_socket_t fd, short what, void *conn);
+void ql_conn_on_closed(struct evhttp_connection *evcon, void *conn);
+void ql_conn_on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *conn);
+void ql_conn_next(struct ql_conn *c);     /**< the answer is out: expect the next head */
+void ql_conn_kill(struct ql_conn *c);     /**< not from inside evhttp; frees c unless a handler holds it */
 void ql_conn_abandon(struct ql_conn *c);  /**< the handler is late: 503 now, its answer goes nowhere */
 void ql_conn_answered(struct ql_conn *c); /**< a handler answered on a connection that is gone or going */
+void ql_conn_forget(struct ql_conn *c);   /**< leave everything but the memory and a handler's claim on it */
 void ql_conn_free(struct ql_conn *c);
 
 /* server.c */

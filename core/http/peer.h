@@ -120,9 +120,17 @@ int ql_answer_take(struct ql_peer *p, struct evbuffer *from);
 /** Fill body of the result. */
 int ql_answer_finish(struct ql_peer *p, struct evbuffer *from, struct ql_http_result *ret);
 
-/* peer.c */
+/* exchange.c */
+enum evhttp_cmd_type ql_peer_command(unsigned method); /**< 0: none that can be sent */
 bool ql_peer_send(struct ql_peer *p); /**< active call over the connection; false: no memory */
+void ql_peer_next(struct ql_peer *p); /**< start the next call, if nothing is under way */
 void ql_peer_note(struct ql_peer *p, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 struct ql_http_call *ql_peer_pick(struct ql_peer *p);
 void ql_peer_connected(struct ql_peer *p);
-void ql_peer_on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg);
+void ql_peer_finish_failed(struct ql_peer *p, struct ql_http_call *call, int code, const char *text);
+void ql_peer_on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *peer);
+void ql_peer_on_event(evutil_socket_t fd, short what, void *peer);
+void ql_peer_on_deadline(evutil_socket_t fd, short what, void *call);
+
+/* peer.c */
+void ql_peer_unref(struct ql_peer *p);

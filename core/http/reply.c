@@ -94,11 +94,12 @@ static const char *method_name(unsigned method)
     }
 }
 
+/* What the gate refuses has no path that could be quoted. */
 static void log_access(const struct ql_conn *c, int code)
 {
     if (ql_log_on(QL_DEBUG))
         ql_log(QL_DEBUG, "http", "%s %s %s: %d (reqid=%s)", c->addr, method_name(c->gate.method),
-               c->req.path ? c->req.path : "-", code, c->gate.request_id);
+               c->pending ? c->req.path : "-", code, c->gate.request_id);
 }
 
 /* The buffer that answers are written into; NULL when nobody is there to read them. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -194,6 +195,7 @@ static void set_default(unsigned *value, unsigned preset)
 static int set_limits(struct ql_http_server *s, struct ql_err *err)
 {
     struct ql_http_limits *l = &s->limits;
+    const struct timeval *backstop;
     unsigned longest, rest;
 
     l->header_max = l->header_max ? l->header_max : HEADER_MAX;
@@ -221,10 +223,11 @@ static int set_limits(struct ql_http_server *s, struct ql_err *err)
     longest = l->idle_ms > l->body_ms ? l->idle_ms : l->body_ms;
     longest = longest > l->write_ms ? longest : l->write_ms;
     longest = longest > l->handshake_ms ? longest : l->handshake_ms;
+    backstop = common(s->base, longest < UINT_MAX - EVHTTP_SLACK_MS ? longest + EVHTTP_SLACK_MS : longest);
     if (!s->slot || !s->handshake || !s->header || !s->body || !s->idle || !s->write || !s->reply ||
         !s->linger)
         return ql_fail(err, QL_ELIMIT, "too many different time-outs in one event loop");
-    evhttp_set_timeout(s->http, (int)((longest + (uint64_t)EVHTTP_SLACK_MS) / 1000));
+    evhttp_set_timeout_tv(s->http, backstop);
     evhttp_set_max_headers_size(s->http, (ev_ssize_t)l->header_max);
     evhttp_set_max_body_size(s->http, (ev_ssize_t)ql_routes_body_max(s->routes, l->body_max));
     return QL_OK;
@@ -261,7 +264,7 @@ int ql_http_server_new(const struct ql_http_server_config *config, struct ql_htt
 
     if (!s)
         return ql_fail_nomem(err);
-    ql_ignore_sigpipe();
+    ql_http_prepare_process();
     s->base = config->base;
     s->tls = ql_tls_ref(config->tls);
     s->arg = config->arg;
@@ -270,6 +273,7 @@ int ql_http_server_new(const struct ql_http_server_config *config, struct ql_htt
     s->json_compact = config->json_compact;
     TAILQ_INIT(&s->conns);
     TAILQ_INIT(&s->fresh);
+    TAILQ_INIT(&s->queue);
     r = start(s, config, err);
     if (r < 0) {
         destroy(s);
@@ -302,7 +306,7 @@ void ql_http_server_drain(struct ql_http_server *s)
     ql_conn_setup_fresh(s);
     for (c = TAILQ_FIRST(&s->conns); c; c = next) {
         next = TAILQ_NEXT(c, link);
-        if (c->state == QL_CONN_HANDSHAKE ||
+        if (c->state == QL_CONN_SILENT || c->state == QL_CONN_QUEUED || c->state == QL_CONN_HANDSHAKE ||
             (c->state == QL_CONN_HEAD && evbuffer_get_length(bufferevent_get_input(c->bev)) == 0 &&
              !c->gate.has_line))
             ql_conn_kill(c);

@@ -62,7 +62,7 @@ struct ql_http_limits {
     size_t body_max;          /**< bytes [1 MiB] */
     unsigned connections_max; /**< open connections [10,500] */
     unsigned per_address_max; /**< open connections of one address [1,024]; loopback is not exempt */
-    unsigned handshakes_max;  /**< TLS handshakes at a time [64]; more wait in the backlog */
+    unsigned handshakes_max;  /**< TLS handshakes at a time [64]; more wait, accepted but unread */
     unsigned handshake_ms;    /**< TLS handshake [10,000] */
     unsigned header_ms;       /**< first byte to end of headers [10,000] */
     unsigned body_ms;         /**< end of headers to end of body [60,000] */

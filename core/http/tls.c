@@ -4,7 +4,6 @@
 #include <openssl/rand.h>
 #include <openssl/x509_vfy.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -40,14 +39,6 @@ static struct ql_tls_watch *watch_of(const SSL *ssl)
 int ql_tls_set_watch(SSL *ssl, struct ql_tls_watch *w)
 {
     return SSL_set_ex_data(ssl, watch_index, w) == 1 ? QL_OK : QL_ENOMEM;
-}
-
-void ql_ignore_sigpipe(void)
-{
-    struct sigaction now;
-
-    if (sigaction(SIGPIPE, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL)
-        signal(SIGPIPE, SIG_IGN);
 }
 
 static void on_info(const SSL *ssl, int where, int ret)

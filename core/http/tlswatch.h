@@ -26,5 +26,8 @@ struct ql_tls_watch {
 /** Attach a watch, or detach with NULL. It must outlive the SSL object or be detached first. */
 int ql_tls_set_watch(SSL *ssl, struct ql_tls_watch *w);
 
-/** A peer that leaves must not end the process: SIGPIPE is ignored unless the program handles it. */
-void ql_ignore_sigpipe(void);
+/**
+ * Once a process: a peer that leaves must not end it (SIGPIPE is ignored unless the program handles it), and libevent
+ * logs through us.
+ */
+void ql_http_prepare_process(void);

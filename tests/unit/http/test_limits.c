@@ -351,7 +351,7 @@ static void bodies_of_all_connections_share_one_limit(void **state)
     close_world(w);
 }
 
-static void a_silent_tls_client_is_cut_and_keeps_nobody_out(void **state)
+static void silent_and_stalling_tls_clients_are_cut_and_keep_nobody_out(void **state)
 {
     const struct ql_http_limits limits = {.handshakes_max = 2, .handshake_ms = 1000};
     struct world *w = open_world(&limits, true);
@@ -365,7 +365,9 @@ static void a_silent_tls_client_is_cut_and_keeps_nobody_out(void **state)
     (void)state;
     for (int i = 0; i < 6; i++)
         fd[i] = raw_connect(ql_http_server_port(w->server));
-    raw_send(fd[5], "\x16\x03\x01");
+    for (int i = 2; i < 6; i++)
+        raw_send(fd[i], "\x16\x03\x01"); /* two rounds of slots */
+    run_for(w->base, 20);
     assert_int_equal(ql_http_client_new(&config, &client, NULL), QL_OK);
     p = peer_new(client, ql_http_server_port(w->server), mine);
     call(p, QL_GET, "/ok", NULL, &o);
@@ -541,7 +543,7 @@ int main(void)
         cmocka_unit_test(more_deferred_requests_than_allowed_are_told_to_come_again),
         cmocka_unit_test(connections_above_the_limit_are_closed_at_once),
         cmocka_unit_test(bodies_of_all_connections_share_one_limit),
-        cmocka_unit_test(a_silent_tls_client_is_cut_and_keeps_nobody_out),
+        cmocka_unit_test(silent_and_stalling_tls_clients_are_cut_and_keep_nobody_out),
         cmocka_unit_test(plain_http_to_a_tls_port_gets_no_answer),
         cmocka_unit_test(a_thousand_idle_connections_do_not_delay_a_request),
         cmocka_unit_test(running_out_of_descriptors_is_survived_without_spinning),
