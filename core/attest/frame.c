@@ -360,26 +360,15 @@ static int map_items(struct ql_frame *f, unsigned count, struct ql_err *err)
     return QL_OK;
 }
 
-/* On success the frame owns @p fds; on failure they stay the caller's. */
-int ql_frame_parse(const uint8_t *data, size_t len, const int *fds, size_t fd_count, struct ql_frame **ret,
-                   struct ql_err *err)
+/* The bytes lie in the frame's storage already. */
+static int parse_stored(struct ql_frame *f, const uint8_t *data, size_t len, const int *fds, size_t fd_count,
+                        struct ql_err *err)
 {
-    ql_auto(ql_frame_freep) struct ql_frame *f = NULL;
-    struct ql_reader r;
+    struct ql_reader r = ql_reader_of(data, len);
     unsigned version, kind, count, announced, zero;
     uint64_t job;
-    uint8_t *copy;
     int result;
 
-    if (len > MESSAGE_MAX)
-        return ql_fail(err, QL_EPARSE, "frame of %zu bytes, at most %d", len, MESSAGE_MAX);
-    f = ql_frame_new(QL_FRAME_HELLO, 0);
-    copy = f ? store(f->backing, len) : NULL;
-    if (!copy)
-        return ql_fail_nomem(err);
-    if (len > 0)
-        memcpy(copy, data, len);
-    r = ql_reader_of(copy, len);
     version = ql_reader_u8(&r);
     kind = ql_reader_u8(&r);
     count = ql_reader_u16be(&r);
@@ -404,8 +393,29 @@ int ql_frame_parse(const uint8_t *data, size_t len, const int *fds, size_t fd_co
     f->kind = (uint8_t)kind;
     f->job = job;
     f->count = (uint16_t)count;
-    *ret = ql_steal(f);
     return QL_OK;
+}
+
+/* On success the frame owns @p fds; on failure they stay the caller's. */
+int ql_frame_parse(const uint8_t *data, size_t len, const int *fds, size_t fd_count, struct ql_frame **ret,
+                   struct ql_err *err)
+{
+    ql_auto(ql_frame_freep) struct ql_frame *f = NULL;
+    uint8_t *copy;
+    int r;
+
+    if (len > MESSAGE_MAX)
+        return ql_fail(err, QL_EPARSE, "frame of %zu bytes, at most %d", len, MESSAGE_MAX);
+    f = ql_frame_new(QL_FRAME_HELLO, 0);
+    copy = f ? store(f->backing, len) : NULL;
+    if (!copy)
+        return ql_fail_nomem(err);
+    if (len > 0)
+        memcpy(copy, data, len);
+    r = parse_stored(f, copy, len, fds, fd_count, err);
+    if (r == QL_OK)
+        *ret = ql_steal(f);
+    return r;
 }
 
 static void put_be(uint8_t *at, uint64_t v, int bytes)
@@ -420,40 +430,53 @@ union control {
     struct cmsghdr align;
 };
 
+/* Everything inline in one piece: a kernel that gathers thirty small pieces takes longer than this copy. */
+static size_t flatten(const struct ql_frame *f, uint8_t *to, int *fds, size_t *fd_count)
+{
+    uint8_t *at = to + HEAD_LEN;
+
+    *fd_count = 0;
+    for (size_t i = 0; i < f->count; i++) {
+        const struct ql_item *item = &f->items[i];
+
+        put_be(at, item->tag, 2);
+        at[2] = item->fd >= 0 ? FORM_FD : FORM_INLINE;
+        at[3] = 0;
+        put_be(at + 4, item->len, 4);
+        at += ITEM_HEAD_LEN;
+        if (item->fd >= 0) {
+            fds[(*fd_count)++] = item->fd;
+        } else if (item->len > 0) {
+            memcpy(at, item->data, item->len);
+            at += item->len;
+        }
+    }
+    to[0] = QL_FRAME_VERSION;
+    to[1] = f->kind;
+    put_be(to + 2, f->count, 2);
+    put_be(to + 4, *fd_count, 2);
+    put_be(to + 6, 0, 2);
+    put_be(to + 8, f->job, 8);
+    return (size_t)(at - to);
+}
+
 int ql_frame_send(int sock, const struct ql_frame *f, struct ql_err *err)
 {
     const struct backing *b = f->backing;
-    uint8_t heads[HEAD_LEN + QL_FRAME_ITEMS_MAX * ITEM_HEAD_LEN];
-    struct iovec parts[1 + 2 * QL_FRAME_ITEMS_MAX];
+    ql_auto_free uint8_t *message = NULL;
+    struct iovec part;
     union control control;
     int fds[QL_FRAME_FDS_MAX];
-    struct msghdr m = {.msg_iov = parts};
+    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
     size_t fd_count = 0;
 
     if (b->failed)
         return ql_fail(err, b->failed, "frame could not be built");
-    parts[m.msg_iovlen++] = (struct iovec){.iov_base = heads, .iov_len = HEAD_LEN};
-    for (size_t i = 0; i < f->count; i++) {
-        const struct ql_item *item = &f->items[i];
-        uint8_t *head = heads + HEAD_LEN + i * ITEM_HEAD_LEN;
-
-        put_be(head, item->tag, 2);
-        head[2] = item->fd >= 0 ? FORM_FD : FORM_INLINE;
-        head[3] = 0;
-        put_be(head + 4, item->len, 4);
-        parts[m.msg_iovlen++] = (struct iovec){.iov_base = head, .iov_len = ITEM_HEAD_LEN};
-        if (item->fd >= 0)
-            fds[fd_count++] = item->fd;
-        else if (item->len > 0)
-            parts[m.msg_iovlen++] =
-                (struct iovec){.iov_base = (void *)(uintptr_t)item->data, .iov_len = item->len};
-    }
-    heads[0] = QL_FRAME_VERSION;
-    heads[1] = f->kind;
-    put_be(heads + 2, f->count, 2);
-    put_be(heads + 4, fd_count, 2);
-    put_be(heads + 6, 0, 2);
-    put_be(heads + 8, f->job, 8);
+    message = malloc(HEAD_LEN + f->count * (size_t)ITEM_HEAD_LEN + b->inline_len);
+    if (!message)
+        return ql_fail_nomem(err);
+    part.iov_base = message;
+    part.iov_len = flatten(f, message, fds, &fd_count);
     if (fd_count > 0) {
         struct cmsghdr *c;
 
@@ -496,8 +519,9 @@ static size_t received_fds(struct msghdr *m, int *fds)
 
 int ql_frame_recv(int sock, struct ql_frame **ret, struct ql_err *err)
 {
-    uint8_t message[MESSAGE_MAX];
-    struct iovec part = {.iov_base = message, .iov_len = sizeof message};
+    ql_auto(ql_frame_freep) struct ql_frame *f = ql_frame_new(QL_FRAME_HELLO, 0);
+    uint8_t *message = f ? store(f->backing, MESSAGE_MAX) : NULL;
+    struct iovec part = {.iov_base = message, .iov_len = MESSAGE_MAX};
     union control control;
     int fds[QL_FRAME_FDS_MAX + 1]; /* the alignment of the buffer may let one more through */
     struct msghdr m = {.msg_iov = &part,
@@ -508,6 +532,8 @@ int ql_frame_recv(int sock, struct ql_frame **ret, struct ql_err *err)
     ssize_t n;
     int r;
 
+    if (!message)
+        return ql_fail_nomem(err);
     do
         n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
@@ -521,9 +547,12 @@ int ql_frame_recv(int sock, struct ql_frame **ret, struct ql_err *err)
     if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
         r = ql_fail(err, QL_EPARSE, "frame or its descriptors above the limit");
     else
-        r = ql_frame_parse(message, (size_t)n, fds, fd_count, ret, err);
-    if (r < 0)
+        r = parse_stored(f, message, (size_t)n, fds, fd_count, err);
+    if (r < 0) {
         for (size_t i = 0; i < fd_count; i++)
             (void)close(fds[i]); /* not ours to keep */
-    return r;
+        return r;
+    }
+    *ret = ql_steal(f);
+    return QL_OK;
 }

@@ -23,7 +23,7 @@ static const char *running(const struct ql_run *run)
 
 static const uint8_t *attest_pcr(const struct ql_attest *a, uint32_t n, size_t *len)
 {
-    const struct ql_proven *p = run_of(a->ctx)->proven;
+    const struct ql_proven *p = run_of(a->ctx)->shown;
 
     if (n >= QL_PCR_COUNT || !(p->quote.mask & (UINT32_C(1) << n)))
         return NULL;
@@ -331,12 +331,8 @@ static int run_one(struct ql_run *run, const struct ql_policy *p, struct ql_err 
     if (run->in->entering)
         run->in->entering(run->in->entering_arg, running(run));
     bring_forward(p, kept_state(run, p), &in, &in_owned);
-    if (run->in->vault && !ql_vault_open(run->in->vault))
-        return ql_fail(err, QL_EINTERNAL, "memory could not be made writable");
     fill_attest(run, in.len == 0);
-    if (run->in->vault && ql_vault_close(run->in->vault) < 0)
-        return ql_fail(err, QL_EINTERNAL, "memory could not be made read-only");
-    r = p->validator->validate(p->plugin, &run->proven->attest, p->compiled, &in, &report, &out, &why);
+    r = p->validator->validate(p->plugin, &run->shown->attest, p->compiled, &in, &report, &out, &why);
     if (r < 0)
         r = ql_outcome_fail_of(run->out, running(run), "error", "%s",
                                why.text[0] ? why.text : "the validator gave no reason");

@@ -465,6 +465,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         }
         if (r == QL_OK)
             r = take_frame(s, f);
+        /* After a result nothing more is due for a while; should there be, the loop calls again. */
+        if (r == QL_OK && f->kind == QL_FRAME_RESULT)
+            return;
         if (r < 0) {
             ql_log(QL_ERROR, "pool", "worker pid=%d said something that it must not: %s", (int)s->process.pid,
                    err.text[0] ? err.text : "frame out of place");

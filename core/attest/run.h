@@ -30,7 +30,9 @@ struct ql_run {
     const struct ql_verdict_in *in;
     struct ql_outcome *out;
     struct ql_answer answer;
-    struct ql_proven *proven, unvaulted;
+    struct ql_proven *proven;      /* to write to */
+    const struct ql_proven *shown; /* the same bytes, as validators are given them */
+    struct ql_proven unvaulted;
     struct ql_ready ready[QL_READY_MAX];
     size_t ready_count;
     const struct ql_policy *current; /* policy whose validator runs */

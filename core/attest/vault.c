@@ -7,24 +7,32 @@
 #include "vault.h"
 
 struct ql_vault {
-    void *memory;
+    void *writable;
+    const void *readable;
     size_t len;
 };
 
 int ql_vault_new(size_t len, struct ql_vault **ret, struct ql_err *err)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    struct ql_vault *v = calloc(1, sizeof *v);
+    ql_auto(ql_vault_freep) struct ql_vault *v = calloc(1, sizeof *v);
+    ql_auto_close int fd = memfd_create("vault", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    void *at;
 
     if (!v)
         return ql_fail_nomem(err);
     v->len = (len + page - 1) / page * page;
-    v->memory = mmap(NULL, v->len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (v->memory == MAP_FAILED) {
-        free(v);
+    if (fd < 0 || ftruncate(fd, (off_t)v->len) != 0)
+        return ql_fail(err, QL_ENOMEM, "memory of %zu bytes: %s", len, strerror(errno));
+    at = mmap(NULL, v->len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED)
         return ql_fail(err, QL_ENOMEM, "mapping %zu bytes: %s", len, strerror(errno));
-    }
-    *ret = v;
+    v->writable = at;
+    at = mmap(NULL, v->len, PROT_READ, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED)
+        return ql_fail(err, QL_ENOMEM, "mapping %zu bytes: %s", len, strerror(errno));
+    v->readable = at;
+    *ret = ql_steal(v);
     return QL_OK;
 }
 
@@ -32,18 +40,21 @@ void ql_vault_free(struct ql_vault *v)
 {
     if (!v)
         return;
-    (void)munmap(v->memory, v->len); /* our own mapping */
+    if (v->writable)
+        (void)munmap(v->writable, v->len); /* our own mappings */
+    if (v->readable)
+        (void)munmap((void *)(uintptr_t)v->readable, v->len);
     free(v);
 }
 
-void *ql_vault_open(struct ql_vault *v)
+void *ql_vault_writable(const struct ql_vault *v)
 {
-    return mprotect(v->memory, v->len, PROT_READ | PROT_WRITE) == 0 ? v->memory : NULL;
+    return v->writable;
 }
 
-int ql_vault_close(struct ql_vault *v)
+const void *ql_vault_readable(const struct ql_vault *v)
 {
-    return mprotect(v->memory, v->len, PROT_READ) == 0 ? QL_OK : QL_EINTERNAL;
+    return v->readable;
 }
 
 size_t ql_vault_len(const struct ql_vault *v)

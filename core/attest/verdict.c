@@ -312,9 +312,8 @@ int ql_verdict(const struct ql_verdict_in *in, struct ql_outcome *ret, struct ql
 
     if (r < 0)
         return r;
-    run.proven = in->vault ? ql_vault_open(in->vault) : &run.unvaulted;
-    if (!run.proven)
-        return ql_fail(err, QL_EINTERNAL, "memory could not be made writable");
+    run.proven = in->vault ? ql_vault_writable(in->vault) : &run.unvaulted;
+    run.shown = in->vault ? ql_vault_readable(in->vault) : &run.unvaulted;
     if (in->policy_count > 0) {
         run.facts = in->facts ? json_copy((json_t *)(uintptr_t)in->facts) : json_object();
         run.no_options = in->options ? NULL : json_object();

@@ -84,8 +84,7 @@ struct ql_verdict_in {
     /** Called before a validator runs (so that a crash can be named); may be NULL. */
     void (*entering)(void *arg, const char *validator);
     void *entering_arg;
-    struct ql_vault
-        *vault; /**< keeps core's proven facts read-only while validators run; NULL: plain memory */
+    struct ql_vault *vault; /**< shows validators core's proven facts read-only; NULL: plain memory */
 };
 
 struct ql_failure {

@@ -25,6 +25,9 @@ struct ql_worker {
     struct ql_vault *vault;
     struct ql_policy_cache *policies;
     struct ql_key_cache *keys;
+    char *accept_text; /**< accept lists of the last job: those of the next are the same as a rule */
+    size_t accept_len;
+    struct ql_accept accept;
     int64_t job_ms; /**< wall time of a job, for host->deadline_ns(); 0: none */
 };
 

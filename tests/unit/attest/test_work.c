@@ -21,6 +21,7 @@ static int open_worker(void **state)
 static int close_worker(void **state)
 {
     (void)state;
+    free(worker.accept_text);
     ql_policy_cache_free(worker.policies);
     ql_key_cache_free(worker.keys);
     ql_registry_free(worker.registry);
