@@ -91,7 +91,8 @@ int ql_outcome_fail(struct ql_outcome *o, const char *event_id, const char *seve
     return QL_OK;
 }
 
-static int failv(struct ql_outcome *o, const char *event_id, bool recoverable, const char *fmt, va_list args)
+__attribute__((format(printf, 4, 0))) static int failv(struct ql_outcome *o, const char *event_id,
+                                                       bool recoverable, const char *fmt, va_list args)
 {
     char text[1024];
     int len = vsnprintf(text, sizeof text, fmt, args);

@@ -23,7 +23,8 @@ enum {
     MESSAGE_MAX = HEAD_LEN + QL_FRAME_ITEMS_MAX * ITEM_HEAD_LEN + QL_FRAME_INLINE_MAX,
     FORM_INLINE = 0,
     FORM_FD = 1,
-    CHUNK_LEN = 4096 /* bytes of a piece of storage; most frames need one */
+    CHUNK_LEN = 4096,   /* bytes of a piece of storage; most frames need one */
+    RECEIVE_LEN = 12288 /* bytes of a message that is received where it stays */
 };
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
@@ -520,17 +521,18 @@ static size_t received_fds(struct msghdr *m, int *fds)
 int ql_frame_recv(int sock, struct ql_frame **ret, struct ql_err *err)
 {
     ql_auto(ql_frame_freep) struct ql_frame *f = ql_frame_new(QL_FRAME_HELLO, 0);
-    uint8_t *message = f ? store(f->backing, MESSAGE_MAX) : NULL;
-    struct iovec part = {.iov_base = message, .iov_len = MESSAGE_MAX};
+    uint8_t *message = f ? store(f->backing, RECEIVE_LEN) : NULL, rest[MESSAGE_MAX - RECEIVE_LEN];
+    struct iovec parts[2] = {{.iov_base = message, .iov_len = RECEIVE_LEN},
+                             {.iov_base = rest, .iov_len = sizeof rest}};
     union control control;
     int fds[QL_FRAME_FDS_MAX + 1]; /* the alignment of the buffer may let one more through */
-    struct msghdr m = {.msg_iov = &part,
-                       .msg_iovlen = 1,
+    struct msghdr m = {.msg_iov = parts,
+                       .msg_iovlen = 2,
                        .msg_control = control.bytes,
                        .msg_controllen = sizeof control.bytes};
     size_t fd_count;
     ssize_t n;
-    int r;
+    int r = QL_OK;
 
     if (!message)
         return ql_fail_nomem(err);
@@ -546,7 +548,18 @@ int ql_frame_recv(int sock, struct ql_frame **ret, struct ql_err *err)
     fd_count = received_fds(&m, fds);
     if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
         r = ql_fail(err, QL_EPARSE, "frame or its descriptors above the limit");
-    else
+    if (r == QL_OK && n > RECEIVE_LEN) {
+        uint8_t *whole = store(f->backing, (size_t)n);
+
+        if (whole) {
+            memcpy(whole, message, RECEIVE_LEN);
+            memcpy(whole + RECEIVE_LEN, rest, (size_t)n - RECEIVE_LEN);
+        } else {
+            r = ql_fail_nomem(err);
+        }
+        message = whole;
+    }
+    if (r == QL_OK)
         r = parse_stored(f, message, (size_t)n, fds, fd_count, err);
     if (r < 0) {
         for (size_t i = 0; i < fd_count; i++)
