@@ -148,10 +148,9 @@ static void finish(struct ql_http_req *req, int code, const char *type)
 }
 
 /* A JSON string. Plain ASCII needs no library. */
-static void add_string(struct evbuffer *out, const char *text)
+static void add_string(struct evbuffer *out, bool compact, const char *text)
 {
     size_t len = strlen(text), plain = 0;
-    char *escaped;
 
     while (plain < len && text[plain] >= ' ' && text[plain] < 0x7f && text[plain] != '"' &&
            text[plain] != '\\')
@@ -160,15 +159,14 @@ static void add_string(struct evbuffer *out, const char *text)
         evbuffer_add(out, "\"", 1);
         evbuffer_add(out, text, len);
         evbuffer_add(out, "\"", 1);
-        return;
-    }
-    {
+    } else {
         ql_auto_json json_t *value = json_string(text);
+        ql_auto_free char *escaped = !value    ? NULL
+                                     : compact ? ql_json_text(value)
+                                               : ql_json_text_spaced(value);
 
-        escaped = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;
+        evbuffer_add_printf(out, "%s", escaped ? escaped : "\"?\""); /* invalid UTF-8 has no JSON form */
     }
-    evbuffer_add_printf(out, "%s", escaped ? escaped : "\"?\""); /* invalid UTF-8 has no JSON form */
-    free(escaped);
 }
 
 static void free_text(const void *data, size_t len, void *arg)
@@ -189,7 +187,7 @@ static bool add_envelope(struct evbuffer *out, bool compact, int code, const cha
             return false;
     }
     evbuffer_add_printf(out, compact ? "{\"code\":%d,\"status\":" : "{\"code\": %d, \"status\": ", code);
-    add_string(out, status);
+    add_string(out, compact, status);
     if (compact)
         evbuffer_add(out, ",\"results\":", 11);
     else
@@ -202,11 +200,25 @@ static bool add_envelope(struct evbuffer *out, bool compact, int code, const cha
     return true;
 }
 
+/* As Keylime's registrar writes it. */
+static bool add_indented(struct evbuffer *out, int code, const char *status, json_t *results)
+{
+    json_t *line = json_string(status); /* NULL: invalid UTF-8 */
+    ql_auto_json json_t *all =
+        json_pack("{s:i, s:o, s:o}", "code", code, "status", line ? line : json_string("?"), "results",
+                  results ? json_incref(results) : json_object());
+    ql_auto_free char *text = all ? json_dumps(all, JSON_INDENT(4) | JSON_ENSURE_ASCII) : NULL;
+
+    return text && evbuffer_add(out, text, strlen(text)) == 0;
+}
+
 void ql_req_reply(struct ql_http_req *req, int code, const char *status, json_t *results)
 {
     struct evbuffer *out = body_of(req);
     const char *text = status ? status : code == 200 ? "Success" : ql_http_reason(code);
-    bool ok = !out || add_envelope(out, req->conn->server->json_compact, code, text, results);
+    const struct ql_http_server *s = req->conn->server;
+    bool ok = !out || (s->json_indent ? add_indented(out, code, text, results)
+                                      : add_envelope(out, s->json_compact, code, text, results));
 
     json_decref(results);
     if (ok)
@@ -237,7 +249,7 @@ static void add_denied(struct evbuffer *out, bool compact, int code, const char 
                         compact ? "{\"errors\":[{\"status\":\"%d\",\"title\":\"%s\",\"detail\":"
                                 : "{\"errors\": [{\"status\": \"%d\", \"title\": \"%s\", \"detail\": ",
                         code, ql_http_reason(code));
-    add_string(out, detail);
+    add_string(out, compact, detail);
     evbuffer_add(out, "}]}", 3);
 }
 

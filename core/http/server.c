@@ -271,6 +271,7 @@ int ql_http_server_new(const struct ql_http_server_config *config, struct ql_htt
     s->on_miss = config->on_miss;
     s->limits = config->limits;
     s->json_compact = config->json_compact;
+    s->json_indent = config->json_indent;
     TAILQ_INIT(&s->conns);
     TAILQ_INIT(&s->fresh);
     TAILQ_INIT(&s->queue);

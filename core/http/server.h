@@ -93,6 +93,7 @@ struct ql_http_server_config {
     ql_miss_handler on_miss; /**< NULL: empty 404 / 405 / 404 */
     bool slash_optional;     /**< one trailing slash may be there or not (servers: true) */
     bool json_compact; /**< envelopes without blanks, as agents write them; else as Python spells JSON */
+    bool json_indent;  /**< envelopes indented by 4, as Keylime's registrar writes them */
 };
 
 /** Bind, listen, serve. @retval QL_EIO address in use … @retval QL_ERANGE a route row is incomplete (names it) */
