@@ -176,7 +176,7 @@ static struct ql_added_policy *next_policy(struct ql_addition *a, const char *va
     struct ql_added_policy *p = &a->policies[a->policy_count++];
 
     memcpy(p->validator, validator, strlen(validator) + 1);
-    p->kind = kind;
+    memcpy(p->kind, kind, strlen(kind) + 1);
     return p;
 }
 
@@ -192,7 +192,7 @@ static int take_tpm_policy(const json_t *body, struct ql_addition *a, struct ql_
     if (ql_tpm_policy_read(a->row.tpm_policy, strlen(a->row.tpm_policy), &a->mask, text, &has_pcrs, &why) < 0)
         return ql_fail(err, QL_EPARSE, "Exception error: 'tpm_policy': %s", why.text);
     if (has_pcrs) {
-        struct ql_added_policy *p = next_policy(a, "tpm-policy", NULL);
+        struct ql_added_policy *p = next_policy(a, "tpm-policy", "");
 
         p->is_inline = true;
         p->len = strlen(a->row.tpm_policy);
@@ -340,8 +340,7 @@ static int take_custom(const json_t *body, struct ql_addition *a, struct ql_err 
                                name);
         if (a->policy_count == QL_POLICIES_MAX)
             return ql_fail(err, QL_ELIMIT, "Exception error: 'policies': more than %d", QL_POLICIES_MAX);
-        p = next_policy(a, name, NULL);
-        p->kind = p->validator;
+        p = next_policy(a, name, name);
         p->is_inline = true;
         p->bytes =
             (uint8_t *)(json_is_string(policy) ? strdup(json_string_value(policy)) : ql_json_text(policy));

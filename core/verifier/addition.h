@@ -16,8 +16,7 @@ enum {
 /** A policy of an addition. */
 struct ql_added_policy {
     char validator[33];
-    const char
-        *kind; /**< of stored policies: "runtime", "mb", or `validator`; NULL: kept in the row (tpm-policy) */
+    char kind[33];  /**< of stored policies: "runtime", "mb", or the validator; "": kept in the row */
     char *name;     /**< it is stored under; NULL: the agent's id */
     uint8_t *bytes; /**< what the validator compiles; NULL: nothing to judge by */
     size_t len;

@@ -99,7 +99,7 @@ static char *policies_column(struct adding *g)
 
         if (!p->bytes || p->generator == 1)
             continue;
-        entry = p->kind ? json_pack("{s:s}", "name", name_of(g, p)) : json_object();
+        entry = *p->kind ? json_pack("{s:s}", "name", name_of(g, p)) : json_object();
         if (is_judged(p)) {
             if (ql_digest_once(QL_SHA256, p->bytes, p->len, digest) < 0) {
                 json_decref(entry);
@@ -178,7 +178,7 @@ static int look_up(struct ql_txn *t, void *arg, struct ql_err *err)
         struct ql_added_policy *p = &g->a.policies[i];
         bool exists = false;
 
-        if (!p->kind)
+        if (!*p->kind)
             continue;
         r = p->is_inline ? check_name(t, g, p, &exists, err) : fetch(t, g, p, err);
         if (r == QL_OK && exists)
@@ -207,7 +207,7 @@ static int store_all(struct ql_txn *t, void *arg, struct ql_err *err)
             .generator = p->generator,
         };
 
-        if (p->kind && p->is_inline)
+        if (*p->kind && p->is_inline)
             r = ql_policies_put(t, QL_PUT_UPSERT, &row, err);
     }
     if (r < 0 || g->http)
@@ -270,10 +270,9 @@ static int complete_row(struct adding *g, struct ql_err *err)
     row->sign_alg = strdup("");
     for (size_t i = 0; i < g->a.policy_count; i++) {
         const struct ql_added_policy *p = &g->a.policies[i];
-        char **at = !p->kind                          ? NULL
-                    : strcmp(p->kind, "runtime") == 0 ? &row->runtime_policy_name
-                    : strcmp(p->kind, "mb") == 0      ? &row->mb_policy_name
-                                                      : NULL;
+        char **at = strcmp(p->kind, "runtime") == 0 ? &row->runtime_policy_name
+                    : strcmp(p->kind, "mb") == 0    ? &row->mb_policy_name
+                                                    : NULL;
 
         if (at && !(*at = strdup(name_of(g, p))))
             return ql_fail_nomem(err);

@@ -82,7 +82,7 @@ static void addition_with_pcrs_asks_for_their_validator(void **state)
     assert_int_equal(ql_addition_read(body, &rules, &a, &http, NULL), QL_OK);
     assert_int_equal(a.policy_count, 5);
     assert_string_equal(a.policies[0].validator, "tpm-policy");
-    assert_null(a.policies[0].kind);
+    assert_string_equal(a.policies[0].kind, "");
     assert_string_equal(a.policies[3].validator, "clock");
     assert_string_equal((char *)a.policies[3].bytes, "{\"a\":1}");
     assert_string_equal(a.policies[4].kind, "other");
