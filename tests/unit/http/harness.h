@@ -39,7 +39,7 @@
 
 /** A folder with a CA, and certificates of it. */
 struct pki {
-    char dir[64];
+    char dir[32];
     EVP_PKEY *ca_key;
     X509 *ca;
     long serial;
