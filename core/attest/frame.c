@@ -38,7 +38,8 @@ struct chunk {
 
 struct backing {
     struct chunk *chunks;
-    size_t inline_len; /* of all inline items */
+    uint64_t mapped[QL_FRAME_ITEMS_MAX / 64]; /* bit n: the bytes of item n are a mapping */
+    size_t inline_len;                        /* of all inline items */
     size_t fd_count;
     int failed; /* code of the first failed add: a frame with a hole is never sent */
 };
@@ -72,6 +73,23 @@ struct ql_frame *ql_frame_new(enum ql_frame_kind kind, uint64_t job)
     return f;
 }
 
+static void set_mapped(struct backing *b, size_t n)
+{
+    b->mapped[n / 64] |= UINT64_C(1) << (n % 64);
+}
+
+static void unmap_all(struct ql_frame *f, size_t count)
+{
+    struct backing *b = f->backing;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!(b->mapped[i / 64] & (UINT64_C(1) << (i % 64))))
+            continue;
+        (void)munmap((void *)(uintptr_t)f->items[i].data, f->items[i].len); /* our own mapping */
+        b->mapped[i / 64] &= ~(UINT64_C(1) << (i % 64));
+    }
+}
+
 void ql_frame_free(struct ql_frame *f)
 {
     struct backing *b;
@@ -79,13 +97,10 @@ void ql_frame_free(struct ql_frame *f)
     if (!f)
         return;
     b = f->backing;
-    for (size_t i = 0; i < f->count; i++) {
-        if (f->items[i].fd < 0)
-            continue;
-        if (f->items[i].data)
-            (void)munmap((void *)(uintptr_t)f->items[i].data, f->items[i].len); /* our own mapping */
-        (void)close(f->items[i].fd); /* nothing is buffered in it */
-    }
+    unmap_all(f, f->count);
+    for (size_t i = 0; i < f->count; i++)
+        if (f->items[i].fd >= 0)
+            (void)close(f->items[i].fd); /* nothing is buffered in it */
     while (b->chunks) {
         struct chunk *next = b->chunks->next;
 
@@ -248,27 +263,27 @@ static int check_sealed(int fd, size_t len, struct ql_err *err)
     return QL_OK;
 }
 
-static int map_item(struct ql_item *item, struct ql_err *err)
+static int map_item(struct ql_frame *f, size_t n, struct ql_err *err)
 {
+    struct ql_item *item = &f->items[n];
     void *at = mmap(NULL, item->len, PROT_READ, MAP_PRIVATE, item->fd, 0);
 
     if (at == MAP_FAILED)
         return ql_fail(err, QL_ENOMEM, "mapping a frame item of %zu bytes: %s", item->len, strerror(errno));
     item->data = at;
+    set_mapped(f->backing, n);
     return QL_OK;
 }
 
 const struct ql_item *ql_frame_get(const struct ql_frame *f, enum ql_tag tag, size_t n)
 {
     for (size_t i = 0; i < f->count; i++) {
-        struct ql_item *item = (struct ql_item *)(uintptr_t)&f->items[i];
-
-        if (item->tag != tag || n-- > 0)
+        if (f->items[i].tag != tag || n-- > 0)
             continue;
         /* Received items are mapped; in a frame that is being built only who looks pays for the mapping. */
-        if (!item->data && map_item(item, NULL) < 0)
+        if (!f->items[i].data && map_item((struct ql_frame *)(uintptr_t)f, i, NULL) < 0)
             return NULL;
-        return item;
+        return &f->items[i];
     }
     return NULL;
 }
@@ -341,6 +356,16 @@ static int parse_items(struct ql_frame *f, struct ql_reader *r, unsigned count, 
     return QL_OK;
 }
 
+/* What is mapped needs its descriptor no more: who keeps a thousand policies has no thousand descriptors for them. */
+static void close_mapped(struct ql_frame *f, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (f->items[i].fd >= 0)
+            (void)close(f->items[i].fd); /* the mapping stays */
+        f->items[i].fd = -1;
+    }
+}
+
 static int map_items(struct ql_frame *f, unsigned count, struct ql_err *err)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -350,14 +375,13 @@ static int map_items(struct ql_frame *f, unsigned count, struct ql_err *err)
             continue;
         r = check_sealed(f->items[i].fd, f->items[i].len, err);
         if (r == QL_OK)
-            r = map_item(&f->items[i], err);
-        if (r == QL_OK)
-            continue;
-        while (i-- > 0)
-            if (f->items[i].fd >= 0)
-                (void)munmap((void *)(uintptr_t)f->items[i].data, f->items[i].len); /* our own mapping */
-        return r;
+            r = map_item(f, i, err);
+        if (r < 0) {
+            unmap_all(f, count);
+            return r;
+        }
     }
+    close_mapped(f, count);
     return QL_OK;
 }
 
@@ -469,11 +493,16 @@ int ql_frame_send(int sock, const struct ql_frame *f, struct ql_err *err)
     union control control;
     int fds[QL_FRAME_FDS_MAX];
     struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
-    size_t fd_count = 0;
+    size_t fd_count = 0, inline_len = 0;
 
     if (b->failed)
         return ql_fail(err, b->failed, "frame could not be built");
-    message = malloc(HEAD_LEN + f->count * (size_t)ITEM_HEAD_LEN + b->inline_len);
+    for (size_t i = 0; i < f->count; i++)
+        inline_len += f->items[i].fd >= 0 ? 0 : f->items[i].len;
+    /* What was received with a descriptor does not fit inline. */
+    if (inline_len > QL_FRAME_INLINE_MAX)
+        return ql_fail(err, QL_ELIMIT, "received frame of %zu bytes cannot be passed on", inline_len);
+    message = malloc(HEAD_LEN + f->count * (size_t)ITEM_HEAD_LEN + inline_len);
     if (!message)
         return ql_fail_nomem(err);
     part.iov_base = message;

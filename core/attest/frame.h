@@ -104,7 +104,7 @@ struct ql_item {
     uint16_t tag;
     const uint8_t *data; /**< inline bytes or a read-only mapping; never NULL */
     size_t len;
-    int fd; /**< the memfd it came in, -1: inline */
+    int fd; /**< memfd of a large item in a frame being built; -1: inline, or received (then it is mapped) */
 };
 
 /** A frame being built, or received. */

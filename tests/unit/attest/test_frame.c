@@ -92,11 +92,14 @@ static void large_items_travel_beside_the_frame(void **state)
         assert_int_equal(ql_frame_send(p->a, f, NULL), QL_OK);
         assert_int_equal(ql_frame_recv(p->b, &got, NULL), QL_OK);
         item = ql_frame_get(got, QL_TAG_ANSWER, 0);
-        assert_true(item->fd >= 0);
+        assert_true(f->items[0].fd >= 0);
+        assert_int_equal(item->fd, -1); /* mapped: the descriptor is needed no more */
         assert_int_equal(item->len, sizeof big);
         assert_memory_equal(item->data, big, sizeof big);
         assert_memory_equal(ql_frame_get(f, QL_TAG_ANSWER, 0)->data, big, sizeof big);
         assert_int_equal(ql_frame_get(got, QL_TAG_NONCE, 0)->len, 1);
+        /* Received, it is not passed on: its bytes would not fit inline. */
+        assert_int_equal(ql_frame_send(p->a, got, NULL), QL_ELIMIT);
     }
     assert_int_equal(count_fds(), before);
 }

@@ -66,6 +66,32 @@ static void policy_is_asked_for_once(void **state)
     assert_int_equal(r->asked, 1);
 }
 
+static void worker_keeps_more_policies_than_it_has_descriptors(void **state)
+{
+    struct rig *r = *state;
+    struct ql_pool_config c = rig_config(r);
+    struct rig_job j;
+
+    c.workers = 1;
+    rig_start(r, &c);
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 300; i++) {
+            char policy[512];
+
+            snprintf(policy, sizeof policy, "{\"mask\": \"0x0\"}%*s", i, "");
+            r->policy_count = 0; /* the worker has its copy: ours can go */
+            rig_job_init(r, &j, "tpm-policy", rig_add_policy(r, policy));
+            rig_submit(&j, NULL, false);
+            rig_await(&j);
+            close(r->policies[0].fd);
+            if (j.status != QL_POOL_DONE || j.result.kind != QL_VERDICT_PASS)
+                fail_msg("policy %d: %s", i, j.text);
+            ql_attest_result_done(&j.result);
+        }
+    r->policy_count = 0;
+    assert_int_equal(r->asked, 300);
+}
+
 static void missing_policy_or_validator_is_nobodys_verdict(void **state)
 {
     struct rig *r = *state;
@@ -405,6 +431,7 @@ int main(void)
         POOL_TEST(good_attestation_passes_in_a_worker),
         POOL_TEST(failed_attestation_says_why),
         POOL_TEST(policy_is_asked_for_once),
+        POOL_TEST(worker_keeps_more_policies_than_it_has_descriptors),
         POOL_TEST(missing_policy_or_validator_is_nobodys_verdict),
         POOL_TEST(crashing_job_is_judged_twice_and_named),
         POOL_TEST(endless_validator_ends_at_the_cpu_limit_and_disturbs_nobody),
