@@ -302,8 +302,7 @@ def lab(request):
     made = Lab(folder)
     yield made
     made.close()
-    report = getattr(request.node, "report_call", None)
-    if report is not None and report.failed:
+    if getattr(request.node, "has_failed", False):
         for log in sorted(made.dir.glob("*.log")):
             print(f"---- {log.name}\n{log.read_text(errors='replace')[-4000:]}")
     shutil.rmtree(folder, ignore_errors=True)
@@ -312,5 +311,4 @@ def lab(request):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
-    if call.when == "call":
-        item.report_call = outcome.get_result()
+    item.has_failed = getattr(item, "has_failed", False) or outcome.get_result().failed

@@ -110,8 +110,7 @@ static void pem_gives_its_bytes(void **state)
 {
     static const char *const same[] = {
         "-----BEGIN CERTIFICATE-----\nMAMC\nAQU=\n-----END CERTIFICATE-----\n",
-        "words before\r\n-----BEGIN CERTIFICATE-----\r\nMAMCAQU=\r\n-----END CERTIFICATE-----\r\nwords "
-        "behind",
+        "before\r\n-----BEGIN CERTIFICATE-----\r\nMAMCAQU=\r\n-----END CERTIFICATE-----\r\nbehind",
         "MAMCAQU=",
         " MAMC AQU= \n",
     };
@@ -168,8 +167,7 @@ static void policies_of_a_damaged_row_are_an_error(void **state)
         "[]",
         "{",
         "{\"a\": {\"digest\": \"00\"}}",
-        "{\"A B\": {\"digest\": \""
-        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\"}}",
+        "{\"AB\":{\"digest\":\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\"}}",
     };
 
     (void)state;
