@@ -154,6 +154,7 @@ static int listen_now(struct ql_agent *a, struct ql_err *err)
         .address = ql_config_string(c, "agent", "ip"),
         .port = (uint16_t)ql_config_int(c, "agent", "port"),
         .tls = a->tls,
+        .json_compact = true,
         .routes = QL_AGENT_ROUTES,
         .versions = a->versions,
         .arg = a,

@@ -193,7 +193,7 @@ static void urls_are_read_as_sqlalchemy_reads_them(void **state)
         "sqlite:///x?a=b", "postgresql:///x", "sqlitee:///x",       "sqlite:x://y/z///", "",
     };
     struct fixture *f = *state;
-    char url[160];
+    char url[512];
     struct ql_err err;
     struct stat st;
 
