@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file answer.h
- * An agent's answer to a quote request (spec/agent.md 3.3): one pass, strings stay where they are (decision 15).
+ * An agent's answer to a quote request (spec/agent.md 3.3): one pass, strings stay where they are (decision
+ * 15).
  *
- * Absent and null are alike. A member of the wrong type, a key named twice, and anything scan.h refuses make the whole answer
- * unreadable. Members that this release does not know are skipped.
+ * Absent and null are alike. A member of the wrong type, a key named twice, and anything scan.h refuses make
+ * the whole answer unreadable. Members that this release does not know are skipped.
  */
 #pragma once
 #include "scan.h"
@@ -34,8 +35,8 @@ struct ql_answer {
 
 /**
  * Read an answer.
- * @param whole_body  the bytes are an HTTP body `{"code", "status", "results": {…}}`; else the results object itself (or the
- *                    `data` object of a one-shot call, whose boot log is named mb_log)
+ * @param whole_body  the bytes are an HTTP body `{"code", "status", "results": {…}}`; else the results object
+ *                    itself (or the `data` object of a one-shot call, whose boot log is named mb_log)
  * @param[out] ret    written only on QL_OK
  * @retval QL_EPARSE with the offset or the member @retval QL_ELIMIT
  */

@@ -200,7 +200,10 @@ int ql_run_meet_needs(struct ql_run *run, const struct ql_policy *policy, struct
 
         if (ql_run_ready(run, need->evidence))
             continue;
-        /* The members are bound by PCRs alone: what must be bound by the nonce comes in `evidence` or not at all. */
+        /*
+         * The members are bound by PCRs alone: what must be bound by the nonce comes in `evidence` or not at
+         * all.
+         */
         r = need->bound == QL_BOUND_PCR ? ready_member(run, need->evidence, err) : QL_ENOTFOUND;
         if (r == QL_OK)
             continue;

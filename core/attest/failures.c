@@ -69,7 +69,10 @@ int ql_outcome_fail(struct ql_outcome *o, const char *event_id, const char *seve
     struct ql_failure f = {.recoverable = recoverable};
     struct ql_failure *grown;
 
-    /* One irrecoverable failure among the first ones decides; a flood must not hide it (the last place is kept for it). */
+    /*
+     * One irrecoverable failure among the first ones decides; a flood must not hide it (the last place is
+     * kept for it).
+     */
     if (o->failure_count == QL_FAILURES_MAX || (o->failure_count == QL_FAILURES_MAX - 1 && recoverable)) {
         o->failures_dropped++;
         json_decref(context);
@@ -149,7 +152,10 @@ int ql_outcome_fail_quote(struct ql_outcome *o, enum ql_quote_stage stage, uint3
     case QL_STAGE_HASH_ALG:
     case QL_STAGE_ENC_ALG:
     case QL_STAGE_SIGN_ALG:
-        /* The claimed names have been accepted before the quote: here the quote is not of the algorithm claimed. */
+        /*
+         * The claimed names have been accepted before the quote: here the quote is not of the algorithm
+         * claimed.
+         */
     case QL_STAGE_NONE:
     case QL_STAGE_PCR_BLOB:
     case QL_STAGE_ATTEST:

@@ -32,7 +32,10 @@ int ql_outcome_fail_of(struct ql_outcome *o, const char *validator, const char *
  */
 int ql_outcome_fail_quote(struct ql_outcome *o, enum ql_quote_stage stage, uint32_t missing, const char *why);
 
-/** @return true when a validator of this name may report this event: begins with "NAME.", or is one of Keylime's */
+/**
+ * @return true when a validator of this name may report this event: begins with "NAME.", or is one of
+ * Keylime's
+ */
 bool ql_event_id_ok(const char *validator, const char *event_id);
 
 /** Text as JSON whatever its bytes: what is not UTF-8 becomes '?'. NULL: no memory. */

@@ -245,8 +245,8 @@ int ql_frame_add_fd(struct ql_frame *f, enum ql_tag tag, int fd, size_t len, str
 }
 
 /*
- * A memfd of the length announced, that nobody can change or shrink under us. Another file system (huge pages) could
- * still fault when read.
+ * A memfd of the length announced, that nobody can change or shrink under us. Another file system (huge
+ * pages) could still fault when read.
  */
 static int check_sealed(int fd, size_t len, struct ql_err *err)
 {
@@ -356,7 +356,10 @@ static int parse_items(struct ql_frame *f, struct ql_reader *r, unsigned count, 
     return QL_OK;
 }
 
-/* What is mapped needs its descriptor no more: who keeps a thousand policies has no thousand descriptors for them. */
+/*
+ * What is mapped needs its descriptor no more: who keeps a thousand policies has no thousand descriptors for
+ * them.
+ */
 static void close_mapped(struct ql_frame *f, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file frame.h
- * Messages between a daemon and its worker over a SOCK_SEQPACKET pair: version, kind, job number, then items of
- * (tag, length, bytes). An item above QL_FRAME_INLINE_MAX travels as a sealed memfd beside the frame.
+ * Messages between a daemon and its worker over a SOCK_SEQPACKET pair: version, kind, job number, then items
+ * of (tag, length, bytes). An item above QL_FRAME_INLINE_MAX travels as a sealed memfd beside the frame.
  *
- * The encoder knows the tags below and no others: there is no tag for V, revocation keys or passwords (decision 12).
+ * The encoder knows the tags below and no others: there is no tag for V, revocation keys or passwords
+ * (decision 12).
  */
 #pragma once
 #include <stdbool.h>
@@ -120,8 +121,8 @@ struct ql_frame *ql_frame_new(enum ql_frame_kind kind, uint64_t job); /**< NULL:
 void ql_frame_free(struct ql_frame *f);
 QL_DEFINE_CLEANUP(struct ql_frame, ql_frame_free)
 /**
- * Copies @p data; large ones into a sealed memfd. After a failed addition all later ones and the sending fail too, so that
- * one check at the end of a row of additions is enough.
+ * Copies @p data; large ones into a sealed memfd. After a failed addition all later ones and the sending fail
+ * too, so that one check at the end of a row of additions is enough.
  * @retval QL_ELIMIT @retval QL_ENOMEM @retval QL_EIO
  */
 int ql_frame_add(struct ql_frame *f, enum ql_tag tag, const void *data, size_t len, struct ql_err *err);
@@ -140,6 +141,9 @@ char *ql_frame_get_text(const struct ql_frame *f, enum ql_tag tag, size_t n);
 int ql_frame_send(int sock, const struct ql_frame *f, struct ql_err *err);
 /** Receive and check one. @retval QL_EAGAIN @retval QL_ECLOSED @retval QL_EPARSE anything out of form */
 int ql_frame_recv(int sock, struct ql_frame **ret, struct ql_err *err);
-/** Parse the bytes of a frame with descriptors received apart. On success the frame owns @p fds, else they stay yours. */
+/**
+ * Parse the bytes of a frame with descriptors received apart. On success the frame owns @p fds, else they
+ * stay yours.
+ */
 int ql_frame_parse(const uint8_t *data, size_t len, const int *fds, size_t fd_count, struct ql_frame **ret,
                    struct ql_err *err);

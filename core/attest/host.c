@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What validators see of the host: the attested facts, the report, their state (plugin author's guide, "validator"). */
+/*
+ * What validators see of the host: the attested facts, the report, their state (plugin author's guide,
+ * "validator").
+ */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file jobs.h
- * What daemons ask of workers, as plain structs: encoders and decoders of the frames of each job type. Used by both sides;
- * the worker's answer is read under limits and anything unexpected is an error (decision 11).
+ * What daemons ask of workers, as plain structs: encoders and decoders of the frames of each job type. Used
+ * by both sides; the worker's answer is read under limits and anything unexpected is an error (decision 11).
  */
 #pragma once
 #include <jansson.h>
@@ -131,7 +131,10 @@ void ql_register_result_done(struct ql_register_result *r);
 enum {
     QL_PARSE_MEMBERS_MAX = 40 /**< members of an API body read in a worker */
 };
-/** QL_JOB_PARSE: an API body above 64 KiB is checked in a worker, its members come back one by one (decision 15). */
+/**
+ * QL_JOB_PARSE: an API body above 64 KiB is checked in a worker, its members come back one by one (decision
+ * 15).
+ */
 struct ql_frame *ql_parse_job_frame(const uint8_t *body, size_t len, struct ql_err *err);
 struct ql_parse_member {
     char *key;

@@ -11,7 +11,10 @@
 #include "error.h"
 #include "sandbox.h"
 
-/* Layouts and bits of include/uapi/linux/landlock.h, all versions: headers of an older release lack the newer ones. */
+/*
+ * Layouts and bits of include/uapi/linux/landlock.h, all versions: headers of an older release lack the newer
+ * ones.
+ */
 struct ruleset_attr {
     uint64_t handled_access_fs, handled_access_net, scoped;
 };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The body of POST /verify/evidence (spec/server.md 2.10): one recorded attestation, judged by the verdict function. */
+/*
+ * The body of POST /verify/evidence (spec/server.md 2.10): one recorded attestation, judged by the verdict
+ * function.
+ */
 #include <string.h>
 
 #include "clockinfo.h"
@@ -415,7 +418,10 @@ static int judge_tpm(struct oneshot *s, const char *body, size_t len, const json
     return out.kind == QL_VERDICT_PASS ? QL_OK : NOT_VALID;
 }
 
-/* Evidence of confidential machines is judged by a plugin, when there is one: here only the parameters are looked at. */
+/*
+ * Evidence of confidential machines is judged by a plugin, when there is one: here only the parameters are
+ * looked at.
+ */
 static int judge_tee(struct oneshot *s)
 {
     static const char *const needed[] = {"tee-evidence", "nonce", "tee-pubkey-x-b64", "tee-pubkey-y-b64"};

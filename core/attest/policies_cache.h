@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file policies_cache.h
- * What a worker keeps warm: compiled policies by digest, and imported keys by the digest of their public area. Importing
- * a key costs several times what using it does. Both forget what was used longest ago.
+ * What a worker keeps warm: compiled policies by digest, and imported keys by the digest of their public
+ * area. Importing a key costs several times what using it does. Both forget what was used longest ago.
  */
 #pragma once
 #include "frame.h"

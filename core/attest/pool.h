@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file pool.h
- * A daemon's workers: started by exec, one job at a time, replaced when they die, hang or grow old (decisions 3, 10–14).
+ * A daemon's workers: started by exec, one job at a time, replaced when they die, hang or grow old (decisions
+ * 3, 10–14).
  *
- * Runs on the loop thread. A job that kills its worker is judged once more, alone, in a fresh one; the second time it ends
- * with QL_POOL_KILLER and the name of the validator that was running.
+ * Runs on the loop thread. A job that kills its worker is judged once more, alone, in a fresh one; the second
+ * time it ends with QL_POOL_KILLER and the name of the validator that was running.
  */
 #pragma once
 #include <event2/event.h>
@@ -37,19 +38,29 @@ struct ql_pool_config {
     unsigned cpu_ms, wall_ms; /**< a job [10,000; 30,000] */
     unsigned jobs_max;        /**< a worker is replaced after as many [10,000] */
     enum ql_pool_isolation isolation;
-    /** A policy by digest, as a sealed memfd (borrowed) and length. Called when a worker lacks it. @retval QL_ENOTFOUND */
+    /**
+     * A policy by digest, as a sealed memfd (borrowed) and length. Called when a worker lacks it. @retval
+     * QL_ENOTFOUND
+     */
     int (*policy)(void *arg, const uint8_t digest[32], int *ret_fd, size_t *ret_len);
     void *arg;
 };
-/** Start workers. Waits until the first one is ready (sandbox closed) or fails: start-up errors are reported here. */
+/**
+ * Start workers. Waits until the first one is ready (sandbox closed) or fails: start-up errors are reported
+ * here.
+ */
 int ql_pool_new(const struct ql_pool_config *config, struct ql_pool **ret, struct ql_err *err);
-/** Jobs under way end with QL_POOL_CANCELLED, called back from in here. Not from inside a callback of the pool. */
+/**
+ * Jobs under way end with QL_POOL_CANCELLED, called back from in here. Not from inside a callback of the
+ * pool.
+ */
 void ql_pool_free(struct ql_pool *p);
 QL_DEFINE_CLEANUP(struct ql_pool, ql_pool_free)
 
 enum ql_pool_status {
     QL_POOL_DONE, /**< `result` is the worker's frame */
-    QL_POOL_KILLER, /**< the evidence killed two workers or overran twice: fail closed (qoute_validation.worker_limit) */
+    /** The evidence killed two workers or overran twice: fail closed (qoute_validation.worker_limit). */
+    QL_POOL_KILLER,
     QL_POOL_CANCELLED, /**< pool is closing */
     QL_POOL_INTERNAL   /**< no worker could be started, policy missing: independent of the evidence */
 };
@@ -57,9 +68,8 @@ struct ql_pool_result {
     enum ql_pool_status status;
     const struct ql_frame *result; /**< with QL_POOL_DONE; borrowed until the callback returns */
     const char *validator;         /**< with QL_POOL_KILLER: that was running, "" in core */
-    const char *
-        limit; /**< with QL_POOL_KILLER: "crash", "cpu", "wall time", "memory", "system call" (a forbidden one) */
-    const char *text; /**< with QL_POOL_INTERNAL: why */
+    const char *limit; /**< with QL_POOL_KILLER: "crash", "cpu", "wall time", "memory", "system call" */
+    const char *text;  /**< with QL_POOL_INTERNAL: why */
 };
 typedef void (*ql_pool_done)(const struct ql_pool_result *result, void *arg);
 
@@ -72,8 +82,8 @@ typedef void (*ql_pool_done)(const struct ql_pool_result *result, void *arg);
 int ql_pool_submit(struct ql_pool *p, struct ql_frame *job, const char *affinity, bool large,
                    ql_pool_done done, void *arg, struct ql_err *err);
 /**
- * Inside a `done` callback: the result that is being delivered is out of form (ql_attest_result_read() and its like said
- * QL_EPARSE). Its worker is replaced before it gets another job (decision 11).
+ * Inside a `done` callback: the result that is being delivered is out of form (ql_attest_result_read() and
+ * its like said QL_EPARSE). Its worker is replaced before it gets another job (decision 11).
  */
 void ql_pool_suspect(struct ql_pool *p);
 /** Replace all workers one after the other (SIGHUP). */

@@ -46,7 +46,9 @@ static struct ql_job *older(struct ql_job *a, struct ql_job *b)
     return !a || (b && b->queued_ns < a->queued_ns) ? b : a;
 }
 
-/* The oldest job of a size that this slot may have: its own, nobody's, or one whose own worker is too busy. */
+/*
+ * The oldest job of a size that this slot may have: its own, nobody's, or one whose own worker is too busy.
+ */
 static struct ql_job *best(struct ql_queue *q, unsigned slot, unsigned size, int64_t now_ns)
 {
     struct ql_job *job = older(TAILQ_FIRST(&q->lists[slot][size]), TAILQ_FIRST(&q->lists[q->slots][size]));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file queue.h
- * Jobs waiting for a worker: small ones first, each with the worker that keeps its agent warm, given up after a while
- * (decision 14). Private to the pool.
+ * Jobs waiting for a worker: small ones first, each with the worker that keeps its agent warm, given up after
+ * a while (decision 14). Private to the pool.
  */
 #pragma once
 #include <stdbool.h>

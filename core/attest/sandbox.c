@@ -42,8 +42,8 @@ int ql_sandbox_limits(size_t memory_max, struct ql_err *err)
     if (r < 0 || !ql_sandbox_limits_memory())
         return r;
     /*
-     * The limit is on what a job takes, so on private writable memory; evidence and policies are shared, read-only and
-     * bounded elsewhere. The address space gets room for those on top.
+     * The limit is on what a job takes, so on private writable memory; evidence and policies are shared,
+     * read-only and bounded elsewhere. The address space gets room for those on top.
      */
     r = set_limit(RLIMIT_DATA, "data", memory_max, err);
     return r == QL_OK ? set_limit(RLIMIT_AS, "as", memory_max + (rlim_t)8 * QL_FRAME_MAPPED_MAX, err) : r;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file sandbox.h
- * What a worker gives up, in two stages (decision 10): before the first plugin is mapped, everything but reading code; before
- * the first job, that too. Both are seccomp allow-lists whose answer to anything else is the end of the process. Landlock is
- * added where the kernel has it.
+ * What a worker gives up, in two stages (decision 10): before the first plugin is mapped, everything but
+ * reading code; before the first job, that too. Both are seccomp allow-lists whose answer to anything else is
+ * the end of the process. Landlock is added where the kernel has it.
  */
 #pragma once
 #include <seccomp.h>
@@ -17,7 +17,10 @@ enum {
     QL_WORKER_FDS_MAX = 192                /**< descriptors: plugins, and those of one frame */
 };
 
-/** No new rights, no core file, no debugger, limits on memory, descriptors and files. @param memory_max bytes of data */
+/**
+ * No new rights, no core file, no debugger, limits on memory, descriptors and files. @param memory_max bytes
+ * of data
+ */
 int ql_sandbox_limits(size_t memory_max, struct ql_err *err);
 /**
  * Before the first dlopen: no sockets, processes, exec, ptrace; files are only read.
@@ -37,5 +40,7 @@ int ql_landlock(const int *fds, size_t fd_count, bool *landlock, struct ql_err *
 int ql_sandbox_job_rules(scmp_filter_ctx ctx);
 /** What the first stage allows beyond those. */
 int ql_sandbox_plugin_rules(scmp_filter_ctx ctx);
-/** @return false where memory is not to be limited by rlimits (sanitizers map terabytes that they never touch) */
+/**
+ * @return false where memory is not to be limited by rlimits (sanitizers map terabytes that they never touch)
+ */
 bool ql_sandbox_limits_memory(void);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The worker's allow-lists. A new system call here changes design.md section 3 and needs a test that shows what it is for.
+ * The worker's allow-lists. A new system call here changes design.md section 3 and needs a test that shows
+ * what it is for.
  */
 #include <fcntl.h>
 #include <stdint.h>

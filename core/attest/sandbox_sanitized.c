@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Allow-lists of sanitizer builds: the runtime reads its own maps, starts threads and symbolizers, and maps more memory than
- * there is. Such a worker is for finding faults, not for hostile evidence: only what starts connections stays forbidden.
+ * Allow-lists of sanitizer builds: the runtime reads its own maps, starts threads and symbolizers, and maps
+ * more memory than there is. Such a worker is for finding faults, not for hostile evidence: only what starts
+ * connections stays forbidden.
  */
 #include <stdint.h>
 

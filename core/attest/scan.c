@@ -34,7 +34,10 @@ struct scanner {
 #define ONES  UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
 
-/* Some byte of the eight is a quote, a backslash, a control character or not ASCII. May also say so of a plain group. */
+/*
+ * Some byte of the eight is a quote, a backslash, a control character or not ASCII. May also say so of a
+ * plain group.
+ */
 static bool needs_care(const char *at)
 {
     uint64_t x, quote, slash;

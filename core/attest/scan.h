@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file scan.h
- * One pass over a JSON document without building a tree: strings are spans of the input, handed out as they stand and
- * unescaped only where somebody needs the bytes. Made for answers of hundreds of megabytes, most of which is one string.
+ * One pass over a JSON document without building a tree: strings are spans of the input, handed out as they
+ * stand and unescaped only where somebody needs the bytes. Made for answers of hundreds of megabytes, most of
+ * which is one string.
  *
- * Accepts what jansson accepts with JSON_REJECT_DUPLICATES and default flags (RFC 8259, valid UTF-8, no \u0000, integers of
- * 64 bits, reals within double), within the limits below. Total: any bytes, no recursion, memory bounded by the limits.
+ * Accepts what jansson accepts with JSON_REJECT_DUPLICATES and default flags (RFC 8259, valid UTF-8, no
+ * \u0000, integers of 64 bits, reals within double), within the limits below. Total: any bytes, no recursion,
+ * memory bounded by the limits.
  */
 #pragma once
 #include <stdbool.h>
@@ -63,7 +65,8 @@ struct ql_scan_event {
 typedef int (*ql_scan_fn)(void *arg, const struct ql_scan_event *event, struct ql_err *err);
 
 /**
- * Walk a document that is one object or array. Events before an error have been delivered: throw them away then.
+ * Walk a document that is one object or array. Events before an error have been delivered: throw them away
+ * then.
  * @retval QL_EPARSE with the offset @retval QL_ELIMIT a limit above, with its name
  */
 int ql_scan(const char *text, size_t len, ql_scan_fn fn, void *arg, struct ql_err *err);

@@ -37,8 +37,8 @@ static int put_at(int fd, int number)
 }
 
 /*
- * In the child, which shares our memory until exec: system calls only. Whatever descriptor the daemon has open beside those
- * named is closed by the exec. @return only on failure
+ * In the child, which shares our memory until exec: system calls only. Whatever descriptor the daemon has
+ * open beside those named is closed by the exec. @return only on failure
  */
 static void become_worker(const struct ql_spawn *from, int sock, pid_t parent)
 {

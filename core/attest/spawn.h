@@ -6,7 +6,10 @@
 
 #include <quicklime/error.h>
 
-/** Descriptors that every worker of a pool is started from: opened once, out of the way of the numbers they get there. */
+/**
+ * Descriptors that every worker of a pool is started from: opened once, out of the way of the numbers they
+ * get there.
+ */
 struct ql_spawn {
     int program;  /**< quicklime-worker */
     int null;     /**< /dev/null, for input and output */
@@ -24,7 +27,8 @@ struct ql_spawned {
 /** Move a descriptor out of the way, close-on-exec; @p fd stays the caller's. @retval QL_EIO */
 int ql_spawn_keep(int fd, int *ret, struct ql_err *err);
 /**
- * Start one. It inherits the socket, the plugins and standard error, an empty environment, and ends with this thread.
+ * Start one. It inherits the socket, the plugins and standard error, an empty environment, and ends with this
+ * thread.
  * @retval QL_EIO with the step that failed
  */
 int ql_spawn(const struct ql_spawn *from, struct ql_spawned *ret, struct ql_err *err);

@@ -7,7 +7,10 @@
 #include "reader.h"
 #include "states.h"
 
-/* u8 1 | u8 count | per state: u8 name length | name | 32 bytes policy digest | u32 version | u32 length | bytes */
+/*
+ * u8 1 | u8 count | per state: u8 name length | name | 32 bytes policy digest | u32 version | u32 length |
+ * bytes
+ */
 enum {
     LAYOUT = 1
 };

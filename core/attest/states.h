@@ -7,7 +7,9 @@ enum {
     QL_STATES_MAX_LEN = QL_POLICIES_MAX * (QL_STATE_MAX_LEN + 96) /**< bytes */
 };
 
-/** Decode; entries borrow from @p blob. @param[out] ret room for QL_POLICIES_MAX @retval QL_EPARSE (a reset) */
+/**
+ * Decode; entries borrow from @p blob. @param[out] ret room for QL_POLICIES_MAX @retval QL_EPARSE (a reset)
+ */
 int ql_states_read(const uint8_t *blob, size_t len, struct ql_kept_state *ret, size_t *ret_count,
                    struct ql_err *err);
 /** Encode; caller frees. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file vault.h
- * Memory mapped twice: core writes through one mapping, validators see the other, which is read-only (decision 11), so that a
- * stray write of theirs ends the worker instead of changing a verdict. Two mappings rather than changes of rights, which
- * would cost each job a tenth of its time.
+ * Memory mapped twice: core writes through one mapping, validators see the other, which is read-only
+ * (decision 11), so that a stray write of theirs ends the worker instead of changing a verdict. Two mappings
+ * rather than changes of rights, which would cost each job a tenth of its time.
  */
 #pragma once
 #include <stddef.h>

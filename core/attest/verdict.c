@@ -17,7 +17,10 @@ enum {
 #define ENC_EVENT  "qoute_validation.invalid_enc_alg"
 #define SIGN_EVENT "qoute_validation.invalid_sign_alg"
 
-/* Steps return QL_OK to go on, FAILED when a failure was recorded and nothing more can be judged, else an internal fault. */
+/*
+ * Steps return QL_OK to go on, FAILED when a failure was recorded and nothing more can be judged, else an
+ * internal fault.
+ */
 enum {
     FAILED = 1
 };

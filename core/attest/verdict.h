@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file verdict.h
- * The verdict function: evidence plus policies plus state in, verdict plus new state out. Pure: no I/O, no clock, no
- * randomness. The polling loop, the one-shot REST calls, `quicklime-verify` and the tests all call this one function.
+ * The verdict function: evidence plus policies plus state in, verdict plus new state out. Pure: no I/O, no
+ * clock, no randomness. The polling loop, the one-shot REST calls, `quicklime-verify` and the tests all call
+ * this one function.
  *
- * Steps (design section 6): bound and parse the answer → algorithms accepted → quote (ql_quote_check) → data PCR → needs met
- * → validators in order → report. No failure means pass; every other way out is failure.
+ * Steps (design section 6): bound and parse the answer → algorithms accepted → quote (ql_quote_check) → data
+ * PCR → needs met → validators in order → report. No failure means pass; every other way out is failure.
  */
 #pragma once
 #include <jansson.h>
@@ -38,7 +39,10 @@ struct ql_policy {
     bool prepared;         /**< `compiled` is to be released */
     size_t size;           /**< bytes that the compiled object takes, as the validator says */
 };
-/** Compile by validator name. @param bytes stay valid as long as the policy lives @retval QL_ENOTFOUND no such validator */
+/**
+ * Compile by validator name. @param bytes stay valid as long as the policy lives @retval QL_ENOTFOUND no such
+ * validator
+ */
 int ql_policy_compile(const struct ql_registry *registry, const char *validator, const uint8_t *bytes,
                       size_t len, uint32_t origin, struct ql_policy **ret, struct ql_err *err);
 void ql_policy_free(struct ql_policy *p);
@@ -113,7 +117,9 @@ struct ql_outcome {
     json_t *facts;   /**< object; only with PASS */
     json_t *cursors; /**< object: evidence name → u64 */
 };
-/** @return QL_OK: outcome written (whatever the verdict); negative: internal fault independent of the evidence */
+/**
+ * @return QL_OK: outcome written (whatever the verdict); negative: internal fault independent of the evidence
+ */
 int ql_verdict(const struct ql_verdict_in *in, struct ql_outcome *ret, struct ql_err *err);
 void ql_outcome_done(struct ql_outcome *o);
 size_t ql_verdict_vault_len(void); /**< bytes that `vault` must hold */
@@ -121,12 +127,14 @@ size_t ql_verdict_vault_len(void); /**< bytes that `vault` must hold */
 const struct ql_failure *ql_outcome_first(const struct ql_outcome *o);
 
 /**
- * One-shot form: the body of POST /verify/evidence with the extensions of quicklime-verify (spec/server.md 2.10, decision 8).
+ * One-shot form: the body of POST /verify/evidence with the extensions of quicklime-verify (spec/server.md
+ * 2.10, decision 8).
  * @param extensions  false: a member of the extensions is an error (public callers, decision 9)
  * @param state       in/out for --state: JSON object or NULL; *new_state owned by the caller, may be NULL
  * @param[out] result the call's result object; caller decrefs
  * @param[out] http   200, or 400 as the spec says
- * @retval QL_OK judged (valid or not) @retval QL_EPARSE cannot be judged: not a JSON object, no type/data (err says it)
+ * @retval QL_OK judged (valid or not) @retval QL_EPARSE cannot be judged: not a JSON object, no type/data
+ * (err says it)
  * @retval QL_EUNSUPPORTED another type of evidence, or data that is no object: for the API 400 as well
  */
 int ql_verify_oneshot(const struct ql_registry *registry, const char *body, size_t len, bool extensions,

@@ -3,8 +3,8 @@
  * @file work.h
  * The worker's side of the jobs: a job frame in, a result frame out (jobs.h has the daemon's side).
  *
- * A job that cannot be read is a fault of the daemon, not of the evidence: the call fails, the worker ends. Whatever the
- * evidence is, the job has a result.
+ * A job that cannot be read is a fault of the daemon, not of the evidence: the call fails, the worker ends.
+ * Whatever the evidence is, the job has a result.
  */
 #pragma once
 #include "jobs.h"

@@ -168,7 +168,10 @@ static int fetch_policy(struct attest *a, const char *validator, const uint8_t *
     return ql_policy_cache_put(a->worker->policies, ql_steal(policy), len, ql_steal(got), err);
 }
 
-/* Policies in the order of the job. Without one of them there is no verdict, and what that means is for the daemon to say. */
+/*
+ * Policies in the order of the job. Without one of them there is no verdict, and what that means is for the
+ * daemon to say.
+ */
 static int get_policies(struct attest *a, struct ql_err *err)
 {
     for (size_t i = 0;; i++) {
@@ -258,8 +261,8 @@ static bool has_policy(const struct attest *a, const struct ql_kept_state *s)
 }
 
 /*
- * The states to keep: what changed, what stayed, nothing of policies that are gone or of a boot that is over. Nothing is
- * sent when all stayed.
+ * The states to keep: what changed, what stayed, nothing of policies that are gone or of a boot that is over.
+ * Nothing is sent when all stayed.
  */
 static int add_states(struct ql_frame *f, const struct attest *a, const struct ql_outcome *o,
                       struct ql_err *err)

@@ -72,8 +72,8 @@ static int check_identity(struct ql_worker *w, const struct ql_frame *job, bool 
                                              .nonce_len = nonce->len},
                        &proven, &stage, NULL, why);
     /*
-     * Whose quote it is has been proven when only the clock is left to object to: signature, nonce, selection and digests
-     * are checked before it, and the clock says nothing about identity.
+     * Whose quote it is has been proven when only the clock is left to object to: signature, nonce, selection
+     * and digests are checked before it, and the clock says nothing about identity.
      */
     *ret = r == QL_OK || stage == QL_STAGE_CLOCK;
     return *ret ? QL_OK : r;

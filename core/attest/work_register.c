@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an agent posts to the unauthenticated port of a registrar (spec/server.md 9.1), read where nothing can be lost. */
+/*
+ * What an agent posts to the unauthenticated port of a registrar (spec/server.md 9.1), read where nothing can
+ * be lost.
+ */
 #include <openssl/x509v3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -140,8 +143,8 @@ static void read_cert(struct registering *g, enum ql_tag tag, const char *field,
 }
 
 /*
- * EK of the lowest common template (RSA 2048 or P-256, SHA-256, AES-128-CFB; TCG EK Credential Profile, B.3.3 and B.3.4),
- * for agents that send a certificate alone.
+ * EK of the lowest common template (RSA 2048 or P-256, SHA-256, AES-128-CFB; TCG EK Credential Profile, B.3.3
+ * and B.3.4), for agents that send a certificate alone.
  */
 static int ek_from_cert(struct area *ek, const struct ql_cert *cert, struct ql_err *err)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file worker.h
- * The worker program: set-up by its first frame, sandbox, job after job. Everything it needs comes by inherited descriptors:
- * 3 is the socket, then one for each plugin.
+ * The worker program: set-up by its first frame, sandbox, job after job. Everything it needs comes by
+ * inherited descriptors: 3 is the socket, then one for each plugin.
  */
 #pragma once
 
@@ -14,7 +14,7 @@ enum {
 };
 
 /**
- * Members of the set-up, JSON in item OPTIONS of the parent's HELLO: plugins [{name, lua}], memory_max (bytes), wall_ms,
- * options {group: {option: value}}, log_level (0 error … 3 debug).
+ * Members of the set-up, JSON in item OPTIONS of the parent's HELLO: plugins [{name, lua}], memory_max
+ * (bytes), wall_ms, options {group: {option: value}}, log_level (0 error … 3 debug).
  */
 int ql_worker_main(void);

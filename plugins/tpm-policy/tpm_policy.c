@@ -2,9 +2,10 @@
 /*
  * Keylime's tpm_policy: PCR values that a node may have.
  *
- * Policy: JSON object. Keys are decimal PCR numbers 0 to 23 without 10 (the IMA list's) and 16 (which binds the payload key);
- * values are a hex digest or a list of them, in either case. "mask" is hex text of PCRs to be quoted besides. A PCR matches
- * when one of its digests that has the quoted bank's size equals the quoted value.
+ * Policy: JSON object. Keys are decimal PCR numbers 0 to 23 without 10 (the IMA list's) and 16 (which binds
+ * the payload key); values are a hex digest or a list of them, in either case. "mask" is hex text of PCRs to
+ * be quoted besides. A PCR matches when one of its digests that has the quoted bank's size equals the quoted
+ * value.
  */
 #include <jansson.h>
 #include <quicklime/validator.h>
@@ -271,7 +272,9 @@ static int report_missing(struct ql_report *report, uint32_t missing)
     return QL_OK;
 }
 
-/* Values of other banks say nothing here. The values are public: the time of a comparison gives nothing away. */
+/*
+ * Values of other banks say nothing here. The values are public: the time of a comparison gives nothing away.
+ */
 static bool matches(const struct policy *p, uint32_t pcr, const uint8_t *got, size_t len)
 {
     for (size_t i = 0; i < p->count[pcr]; i++) {

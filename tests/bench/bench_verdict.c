@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an attestation costs: CPU time of daemon and worker for one job, socket included, against the bare signature check
- * that cannot be saved, measured in the same run.
+ * What an attestation costs: CPU time of daemon and worker for one job, socket included, against the bare
+ * signature check that cannot be saved, measured in the same run.
  *
  *     bench_verdict [--ecc] [--jobs N] [--agents N] [--max-ratio R]
  *

@@ -6,7 +6,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-/* The walk accepts what jansson accepts and finds the same values; the reader of answers survives whatever it is given. */
+/*
+ * The walk accepts what jansson accepts and finds the same values; the reader of answers survives whatever it
+ * is given.
+ */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct ql_answer a;

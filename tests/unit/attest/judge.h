@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** @file judge.h  What tests of verdicts share: recorded cases, the plugins of this build, one call of the verdict function. */
+/**
+ * @file judge.h What tests of verdicts share: recorded cases, the plugins of this build, one call of the
+ * verdict function.
+ */
 #pragma once
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** @file pool_rig.h  A pool of real workers of this build, with the validators of the tests, and jobs to give it. */
+/**
+ * @file pool_rig.h A pool of real workers of this build, with the validators of the tests, and jobs to give
+ * it.
+ */
 #pragma once
 #include <fcntl.h>
 #include <signal.h>

@@ -40,7 +40,10 @@ static const json_t *noted(const json_t *file, const char *note)
     return NULL;
 }
 
-/* Recorded calls that need no other validator, or whose answer comes before any validator: answers are the recorded ones. */
+/*
+ * Recorded calls that need no other validator, or whose answer comes before any validator: answers are the
+ * recorded ones.
+ */
 static void recorded_calls_get_the_recorded_answers(void **state)
 {
     static const char *const notes[] = {

@@ -66,6 +66,49 @@ static void policy_is_asked_for_once(void **state)
     assert_int_equal(r->asked, 1);
 }
 
+/* A list of 160 MB in a worker that may take 64: it is read where it lies. */
+static void answer_larger_than_a_workers_memory_is_not_copied(void **state)
+{
+    static const char line[] =
+        "10 64e785ac1046200c6479863e171641e3eafc8131 ima-ng sha256:1c40bdc758ca5939 /usr/bin/a\\n";
+    struct rig *r = *state;
+    struct ql_pool_config c = rig_config(r);
+    struct rig_job j;
+    char *results = case_answer(r->recorded), *piece = malloc(1000 * strlen(line) + 1);
+    int fd = memfd_create("answer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    off_t len;
+    int64_t from;
+
+    c.workers = 1;
+    c.memory_max = 64u << 20;
+    rig_start(r, &c);
+    piece[0] = '\0';
+    for (size_t i = 0; i < 1000; i++)
+        memcpy(piece + i * strlen(line), line, sizeof line);
+    results[strlen(results) - 1] = '\0'; /* the bracket */
+    dprintf(fd, "{\"results\": %s, \"ima_measurement_list\": \"", results);
+    for (int i = 0; i < 2000; i++)
+        assert_int_equal(write(fd, piece, 1000 * strlen(line)), 1000 * strlen(line));
+    dprintf(fd, "\"}}");
+    len = lseek(fd, 0, SEEK_CUR);
+    assert_true(len > 150 * 1000 * 1000);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), 0);
+    rig_job_init(r, &j, NULL, 0);
+    j.job.answer_fd = fd;
+    j.job.answer_len = (size_t)len;
+    from = ql_mono_ns();
+    rig_submit(&j, NULL, true);
+    rig_await(&j);
+    print_message("%lld MB in %lld ms\n", (long long)len / 1000000,
+                  (long long)(ql_mono_ns() - from) / 1000000);
+    if (j.status != QL_POOL_DONE || j.result.kind != QL_VERDICT_PASS)
+        fail_msg("status %d %s %s", (int)j.status, j.limit, j.text);
+    ql_attest_result_done(&j.result);
+    close(fd);
+    free(piece);
+    free(results);
+}
+
 static void worker_keeps_more_policies_than_it_has_descriptors(void **state)
 {
     struct rig *r = *state;
@@ -431,6 +474,7 @@ int main(void)
         POOL_TEST(good_attestation_passes_in_a_worker),
         POOL_TEST(failed_attestation_says_why),
         POOL_TEST(policy_is_asked_for_once),
+        POOL_TEST(answer_larger_than_a_workers_memory_is_not_copied),
         POOL_TEST(worker_keeps_more_policies_than_it_has_descriptors),
         POOL_TEST(missing_policy_or_validator_is_nobodys_verdict),
         POOL_TEST(crashing_job_is_judged_twice_and_named),

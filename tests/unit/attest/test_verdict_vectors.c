@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "judge.h"
 
-/* What the failure must be called, by the check that the vector says must fail; NULL: any of several is right. */
+/*
+ * What the failure must be called, by the check that the vector says must fail; NULL: any of several is
+ * right.
+ */
 static const char *event_of_stage(const char *stage)
 {
     static const struct {

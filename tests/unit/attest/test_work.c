@@ -644,7 +644,10 @@ static void incoherent_results_are_refused(void **state)
     soft_done(&s);
 }
 
-/* Each byte of a worker's result changed: the daemon reads it or refuses it, and a failure never turns into a pass. */
+/*
+ * Each byte of a worker's result changed: the daemon reads it or refuses it, and a failure never turns into a
+ * pass.
+ */
 static void changed_results_never_turn_into_a_pass(void **state)
 {
     struct soft s;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** @file tree.h  The events of ql_scan() built into a jansson tree, to be compared with what jansson itself reads. */
+/**
+ * @file tree.h The events of ql_scan() built into a jansson tree, to be compared with what jansson itself
+ * reads.
+ */
 #pragma once
 #include <jansson.h>
 #include <stdlib.h>
@@ -82,7 +85,10 @@ static inline int tree_event(void *arg, const struct ql_scan_event *e, struct ql
     return 0;
 }
 
-/* Both readers over the same bytes. @return 1 both accept and agree, 0 both refuse, -1 ours is beyond a limit, -2 differ */
+/*
+ * Both readers over the same bytes. @return 1 both accept and agree, 0 both refuse, -1 ours is beyond a
+ * limit, -2 differ
+ */
 static inline int tree_compare(const char *text, size_t len)
 {
     struct tree t = {.depth = 0};
