@@ -6,18 +6,11 @@
 #include "parse.h"
 #include "verdict.h"
 
-enum {
-    NEEDS_MAX = 32 /* evidence items of one policy */
-};
-
 static int check_needs(const char *validator, const struct ql_needs *n, struct ql_err *err)
 {
     if (n->pcr_mask >> QL_PCR_COUNT)
         return ql_fail(err, QL_ERANGE, "validator %s needs PCRs above 23 (mask 0x%x)", validator,
                        n->pcr_mask);
-    if (n->item_count > NEEDS_MAX || (n->item_count > 0 && !n->items))
-        return ql_fail(err, QL_ELIMIT, "validator %s needs %zu evidence items, at most %d", validator,
-                       n->item_count, NEEDS_MAX);
     for (size_t i = 0; i < n->item_count; i++) {
         const struct ql_need *need = &n->items[i];
 
@@ -35,6 +28,19 @@ static int check_needs(const char *validator, const struct ql_needs *n, struct q
                            validator, need->evidence, need->pcr);
     }
     return QL_OK;
+}
+
+/* From the validator's array to one of our own: its items may be of another size. */
+static int read_needs(const char *validator, struct ql_policy *p, struct ql_err *err)
+{
+    int r = p->validator->needs(p->plugin, p->compiled, &p->needs, err);
+
+    if (r == QL_OK && p->needs.item_count > 0) {
+        p->items = calloc(QL_NEEDS_MAX, sizeof *p->items);
+        r = p->items ? ql_needs_items(validator, &p->needs, p->items, err) : ql_fail_nomem(err);
+        p->needs.items = p->items;
+    }
+    return r == QL_OK ? check_needs(validator, &p->needs, err) : r;
 }
 
 int ql_policy_compile(const struct ql_registry *registry, const char *validator, const uint8_t *bytes,
@@ -63,9 +69,7 @@ int ql_policy_compile(const struct ql_registry *registry, const char *validator,
     p->prepared = true;
     p->size = size;
     p->needs.size = sizeof p->needs;
-    r = p->validator->needs(p->plugin, p->compiled, &p->needs, err);
-    if (r == QL_OK)
-        r = check_needs(validator, &p->needs, err);
+    r = read_needs(validator, p, err);
     if (r < 0)
         return r;
     *ret = ql_steal(p);
@@ -78,5 +82,6 @@ void ql_policy_free(struct ql_policy *p)
         return;
     if (p->prepared && p->validator->release)
         p->validator->release(p->plugin, p->compiled);
+    free(p->items);
     free(p);
 }

@@ -34,7 +34,8 @@ struct ql_policy {
     const struct ql_validator *validator;
     void *plugin; /**< first argument of its functions */
     void *compiled;
-    struct ql_needs needs; /**< strings owned by `compiled` */
+    struct ql_needs needs; /**< strings owned by `compiled`, items by us */
+    struct ql_need *items; /**< owned; NULL: none */
     uint8_t digest[32];    /**< SHA-256 of the policy bytes */
     bool prepared;         /**< `compiled` is to be released */
     size_t size;           /**< bytes that the compiled object takes, as the validator says */

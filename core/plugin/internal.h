@@ -15,8 +15,10 @@ enum {
     QL_PLUGIN_STRUCT_MAX =
         64 * 1024,            /**< bytes of a struct that crosses the line; a larger `size` is garbage */
     QL_PLUGIN_TEXT_MAX = 256, /**< characters of name, version, licence, summary */
-    QL_PLUGIN_AFTER_MAX = 32, /**< names in one `after` */
-    QL_PLUGIN_LOG_MAX = 1024  /**< bytes of one line of a plugin, as plugin.h promises */
+    QL_PLUGIN_FIRST_OPTION =
+        offsetof(struct ql_option, fields) + sizeof(void *), /**< size of a row in the first release */
+    QL_PLUGIN_AFTER_MAX = 32,                                /**< names in one `after` */
+    QL_PLUGIN_LOG_MAX = 1024 /**< bytes of one line of a plugin, as plugin.h promises */
 };
 
 /** Host table of one plugin with what stands behind it. Given to the plugin as its first member. */
@@ -38,13 +40,22 @@ void ql_option_defaults_free(struct ql_option_defaults *d);
 QL_DEFINE_CLEANUP(struct ql_option_defaults, ql_option_defaults_free)
 const struct ql_options *ql_option_defaults_view(struct ql_option_defaults *d);
 
+/**
+ * Option rows of a plugin as this release has them, and their fields likewise.
+ * @param stride  ql_plugin.option_size; 0: the first release's
+ * @param[out] ret stays for the life of the process; NULL for no rows
+ * @retval QL_EABI stride @retval QL_ELIMIT rows
+ */
+int ql_plugin_rows(const char *file, const struct ql_option *rows, uint32_t stride,
+                   const struct ql_option **ret, struct ql_err *err);
+
 struct ql_lua_script;
 
 /** One plugin that was loaded. */
 struct ql_loaded {
     char name[64], version[64];
     char license[QL_PLUGIN_TEXT_MAX], summary[QL_PLUGIN_TEXT_MAX];
-    const struct ql_option *rows; /* borrowed from the library; NULL: none */
+    const struct ql_option *rows; /* of ql_plugin_rows(); NULL: none */
     struct ql_plugin_host host;
     struct ql_option_defaults *defaults;
     void *state; /* what init returned */

@@ -57,21 +57,16 @@ static int check_row(const char *file, const struct ql_option *row, bool is_fiel
     return QL_OK;
 }
 
-static int check_rows(const char *file, const struct ql_option *rows, size_t max, bool is_field,
-                      struct ql_err *err)
+static int check_rows(const char *file, const struct ql_option *rows, bool is_field, struct ql_err *err)
 {
-    for (size_t i = 0; rows && rows[i].name; i++) {
-        int r;
+    int r = QL_OK;
 
-        if (i >= max)
-            return ql_fail(err, QL_ELIMIT, "%s: options: wanted at most %zu rows", file, max);
-        r = check_row(file, &rows[i], is_field, err);
-        if (r == QL_OK && rows[i].fields)
-            r = check_rows(file, rows[i].fields, 8, true, err); /* no deeper than this once */
-        if (r < 0)
-            return r;
+    for (; r == QL_OK && rows && rows->name; rows++) {
+        r = check_row(file, rows, is_field, err);
+        if (r == QL_OK && rows->fields)
+            r = check_rows(file, rows->fields, true, err); /* no deeper than this once */
     }
-    return QL_OK;
+    return r;
 }
 
 /* Copy as much as the plugin's author had, after the sizes were found to be possible. */
@@ -116,7 +111,8 @@ static int read_definition(const char *file, void *symbol, struct ql_plugin *ret
     return QL_OK;
 }
 
-static int check_definition(const char *file, const struct ql_plugin *d, struct ql_err *err)
+/* @p d gets the rows of this release's size. */
+static int check_definition(const char *file, struct ql_plugin *d, struct ql_err *err)
 {
     int r = check_text(file, "name", d->name, err);
 
@@ -130,7 +126,9 @@ static int check_definition(const char *file, const struct ql_plugin *d, struct 
     if (r == QL_OK)
         r = check_text(file, "summary", d->summary, err);
     if (r == QL_OK)
-        r = check_rows(file, d->options, QL_PLUGIN_ROWS_MAX, false, err);
+        r = ql_plugin_rows(file, d->options, d->option_size, &d->options, err);
+    if (r == QL_OK)
+        r = check_rows(file, d->options, false, err);
     if (r == QL_OK && (!d->components || !d->components[0]))
         r = ql_fail(err, QL_ERANGE, "%s: components: wanted at least one, found none", file);
     return r;
@@ -163,7 +161,7 @@ static int map_library(const char *file, int fd, void **ret_symbol, struct ql_er
 static int give_options(struct ql_loaded *p, const struct ql_plugin *d, struct ql_config *config,
                         const struct ql_options **ret, struct ql_err *err)
 {
-    /* The configuration may outlive us, not the library: name and rows are its own. */
+    /* The configuration may outlive us: the name is the library's, rows stay for the life of the process. */
     const struct ql_option_group group = {.name = d->name, .rows = d->options};
     int r;
 

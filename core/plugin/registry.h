@@ -18,6 +18,7 @@
 enum {
     QL_PLUGINS_MAX = 64,                     /**< plugins a process loads */
     QL_COMPONENTS_MAX = 256,                 /**< components over all of them */
+    QL_NEEDS_MAX = 32,                       /**< evidence items of one policy */
     QL_LUA_MEMORY = 64 * 1024 * 1024,        /**< bytes of one Lua state */
     QL_LUA_INSTRUCTIONS = 100 * 1000 * 1000, /**< VM instructions of one call */
     QL_LUA_SOURCE_MAX = 1024 * 1024          /**< bytes of a script */
@@ -87,6 +88,15 @@ struct ql_found {
 struct ql_found ql_registry_find(const struct ql_registry *r, uint32_t kind, const char *name);
 /** Component number @p n of a kind; validators in the order they must run. head NULL past the end. */
 struct ql_found ql_registry_at(const struct ql_registry *r, uint32_t kind, size_t n);
+
+/**
+ * What `needs` answered, item by item in this release's size: fields that the author's struct does not have are zero.
+ * @param needs     as filled by the validator
+ * @param[out] ret  room for QL_NEEDS_MAX; item_count of them are set; strings as borrowed as before
+ * @retval QL_EABI size of an item @retval QL_ELIMIT too many, or none where some are counted
+ */
+int ql_needs_items(const char *validator, const struct ql_needs *needs, struct ql_need *ret,
+                   struct ql_err *err);
 
 /**
  * Set the deadline (monotonic ns) that host->deadline_ns() answers for calls from now on; INT64_MAX: none.

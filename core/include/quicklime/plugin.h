@@ -6,6 +6,8 @@
  *
  * Growth rule: every struct that crosses the line begins with its `size` as the author's compiler saw it. Fields
  * are only appended; what lies beyond `size` is absent. Enumerations travel as uint32_t, unknown values are errors.
+ * Rows of an array have the size of the author's struct, too: the reader goes from one to the next by that size (of
+ * option rows `ql_plugin.option_size`, of needs the first item's `size`).
  */
 #pragma once
 #include <stddef.h>
@@ -48,7 +50,7 @@ extern "C" {
 
 /**
  * One option: the single source of help, manual page, sample file, --show-config and range checks.
- * A table of rows ends with a row whose name is NULL.
+ * A table of rows ends with a row whose name is NULL. A row may grow in a later minor: ql_plugin.option_size.
  */
 struct ql_option {
     const char *name;    /**< lower case, Keylime's name where it has one */
@@ -121,6 +123,11 @@ struct ql_plugin {
                 struct ql_err *err);
     /** Called once at the end; may be NULL. */
     void (*fini)(void *plugin);
+    /**
+     * sizeof(struct ql_option) of the author, for rows and their `fields`; QL_PLUGIN sets it. 0 or absent: that of the
+     * first release.
+     */
+    uint32_t option_size;
 };
 
 /** Define the exported symbol: QL_PLUGIN(.name = "x", .version = "1.0", …). */
@@ -131,7 +138,8 @@ struct ql_plugin {
                                         .size = sizeof(struct ql_plugin),                                    \
                                         .abi_major = QL_ABI_MAJOR,                                           \
                                         .abi_minor = QL_ABI_MINOR,                                           \
-                                        __VA_ARGS__}
+                                        __VA_ARGS__,                                                         \
+                                        .option_size = sizeof(struct ql_option)}
 
 #ifdef __cplusplus
 }

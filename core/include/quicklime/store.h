@@ -7,6 +7,8 @@
  * Errors: QL_ECONFLICT (a condition does not hold; no row was touched), QL_EAGAIN (deadlock, serialization, connection:
  * core repeats the whole transaction with backoff), QL_EFULL, QL_EACCES, QL_ECORRUPT (stop, keep the file).
  * Conformance: `quicklime-store-test PLUGIN URL`.
+ *
+ * Columns, indexes, values and conditions cross the line as arrays without sizes: they do not grow within this major.
  */
 #pragma once
 #include <quicklime/plugin.h>
@@ -80,7 +82,8 @@ struct ql_cond {
 #define QL_PUT_UPSERT UINT32_C(3) /**< whole row either way; `only_if` holds for an existing row */
 
 /**
- * Receives rows. @p row has one value a column, borrowed until the callback returns.
+ * Receives rows. @p row has one value a column, borrowed until the callback returns. A callback may read from the same
+ * database (`get`, `scan`), not write to it, nor begin, commit or roll back.
  * @return 0 to go on, 1 to stop, negative to stop with that error
  */
 typedef int (*ql_row_fn)(void *arg, const struct ql_value *row, uint32_t column_count);
@@ -121,14 +124,15 @@ struct ql_store_backend {
                 struct ql_err *err);
     /**
      * Take leases of up to @p max rows that nobody holds (by the database's clock) for @p ttl_ms; each row taken is
-     * handed to @p fn after the change, with its new claim_no (a number that only grows).
+     * handed to @p fn after the change, with its new claim_no: a number that only grows over the whole table, not a row,
+     * so that no two claims of a table ever carry the same one.
      */
     int (*claim)(void *plugin, void *db, const struct ql_table *t, const char *owner, int64_t ttl_ms,
                  uint32_t max, ql_row_fn fn, void *arg, struct ql_err *err);
     /** Prolong all leases of @p owner that have not run out; @p ret_count rows. */
     int (*renew)(void *plugin, void *db, const struct ql_table *t, const char *owner, int64_t ttl_ms,
                  uint64_t *ret_count, struct ql_err *err);
-    /** Give back the lease of one row if @p owner holds it. */
+    /** Give back the lease of one row. @retval QL_ECONFLICT @p owner does not hold it, or there is no such row */
     int (*yield)(void *plugin, void *db, const struct ql_table *t, const struct ql_value *key,
                  const char *owner, struct ql_err *err);
     /** Optional: wait for another process's change of table `changes`. @retval QL_ETIMEOUT none came */

@@ -24,9 +24,9 @@ extern "C" {
 #define QL_BOUND_NONCE UINT32_C(1) /**< its digest is folded into the quote's qualifying data */
 #define QL_BOUND_PCR   UINT32_C(2) /**< its digests were extended into PCR `pcr` */
 
-/** One evidence item that a policy needs. */
+/** One evidence item that a policy needs. All items of an array have the `size` of the first. */
 struct ql_need {
-    uint32_t size;
+    uint32_t size;          /**< sizeof(struct ql_need) of the author */
     const char *evidence;   /**< evidence component's name */
     uint32_t bound;         /**< QL_BOUND_… */
     uint32_t pcr;           /**< with QL_BOUND_PCR */

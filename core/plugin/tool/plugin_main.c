@@ -79,15 +79,20 @@ static const struct ql_validator *find_validator(const struct ql_registry *r, co
     return (const struct ql_validator *)(const void *)found.head;
 }
 
-static void print_needs(const struct ql_needs *n)
+static int print_needs(const char *validator, const struct ql_needs *n, struct ql_err *err)
 {
+    struct ql_need items[QL_NEEDS_MAX];
+    int r = ql_needs_items(validator, n, items, err);
+
+    if (r < 0)
+        return r;
     printf("PCRs:");
     for (unsigned i = 0; i < 24; i++)
         if (n->pcr_mask & (UINT32_C(1) << i))
             printf(" %u", i);
     printf("%s\n", n->pcr_mask ? "" : " none");
     for (size_t i = 0; i < n->item_count; i++) {
-        const struct ql_need *need = &n->items[i];
+        const struct ql_need *need = &items[i];
 
         printf("evidence %s, bound by ", need->evidence);
         if (need->bound == QL_BOUND_PCR)
@@ -96,6 +101,7 @@ static void print_needs(const struct ql_needs *n)
             printf("nonce");
         printf("%s%s\n", need->parameters ? ", parameters " : "", need->parameters ? need->parameters : "");
     }
+    return QL_OK;
 }
 
 static int prepare(struct ql_registry *r, int argc, char **argv)
@@ -120,7 +126,7 @@ static int prepare(struct ql_registry *r, int argc, char **argv)
         return refuse(&err);
     e = v->needs(plugin, compiled, &needs, &err);
     if (e == QL_OK)
-        print_needs(&needs);
+        e = print_needs(argv[0], &needs, &err);
     v->release(plugin, compiled);
     return e == QL_OK ? 0 : refuse(&err);
 }
