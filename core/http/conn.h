@@ -103,7 +103,7 @@ struct ql_http_server {
     void *arg;
     ql_miss_handler on_miss;
     struct ql_http_limits limits;
-    bool json_compact, json_indent, draining, closing;
+    bool json_compact, json_indent, judges_tokens, draining, closing;
     struct ql_conn_list conns, fresh, queue;
     unsigned fresh_count;
     struct event *fresh_event;

@@ -128,6 +128,18 @@ static int length_value(struct ql_gate *g, const char *value, size_t len)
     return 0;
 }
 
+/* Two headers of which one is bad are bad. */
+static void auth_value(struct ql_gate *g, const char *value, size_t len)
+{
+    static const char bearer[] = {'B', 'e', 'a', 'r', 'e', 'r', ' '};
+
+    g->has_auth = true;
+    if (len > sizeof bearer && memcmp(value, bearer, sizeof bearer) == 0)
+        g->auth_bearer = true;
+    else if (len > 0)
+        g->auth_bad = true;
+}
+
 static int encoding_value(struct ql_gate *g, const char *value, size_t len)
 {
     if (g->has_length || g->chunked || g->minor == 0 || !equals(value, len, "chunked"))
@@ -177,7 +189,7 @@ static int header_value(struct ql_gate *g, const char *name, size_t name_len, co
         return 0;
     case 13:
         if (equals(name, name_len, "Authorization"))
-            g->has_auth = true;
+            auth_value(g, value, len);
         return 0;
     case 14:
         return equals(name, name_len, "Content-Length") ? length_value(g, value, len) : 0;

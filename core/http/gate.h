@@ -27,6 +27,8 @@ struct ql_gate {
     size_t target_len; /**< bytes of the request target */
     uint64_t body_len; /**< Content-Length, 0: none */
     bool has_host, has_length, has_type, chunked, has_auth, is_json, expects;
+    bool auth_bad;                          /**< Authorization is not empty and not "Bearer TOKEN" */
+    bool auth_bearer;                       /**< Authorization is "Bearer TOKEN" */
     bool unmet_expect;                      /**< Expect is not 100-continue */
     bool has_line;                          /**< the request line was seen */
     char request_id[QL_REQUEST_ID_MAX + 1]; /**< cleaned */

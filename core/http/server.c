@@ -117,6 +117,12 @@ static void dispatch(struct ql_conn *c)
         miss(c);
         return;
     }
+    if (s->judges_tokens && (c->gate.auth_bad || c->gate.auth_bearer)) {
+        ql_req_reply_denied(&c->req, 401,
+                            c->gate.auth_bad ? "Invalid Authorization header format"
+                                             : "Invalid authentication token");
+        return;
+    }
     status = ql_server_access(c);
     if (status == 403) {
         char detail[256];
@@ -272,6 +278,7 @@ int ql_http_server_new(const struct ql_http_server_config *config, struct ql_htt
     s->limits = config->limits;
     s->json_compact = config->json_compact;
     s->json_indent = config->json_indent;
+    s->judges_tokens = config->judges_tokens;
     TAILQ_INIT(&s->conns);
     TAILQ_INIT(&s->fresh);
     TAILQ_INIT(&s->queue);

@@ -94,6 +94,12 @@ struct ql_http_server_config {
     bool slash_optional;     /**< one trailing slash may be there or not (servers: true) */
     bool json_compact; /**< envelopes without blanks, as agents write them; else as Python spells JSON */
     bool json_indent;  /**< envelopes indented by 4, as Keylime's registrar writes them */
+    /**
+     * Refuse every request to a known route whose Authorization header is not a session's token, with 401
+     * (spec/server.md 8). No session exists in pull mode, so none is. False: the header only takes the administrator's
+     * rights away.
+     */
+    bool judges_tokens;
 };
 
 /** Bind, listen, serve. @retval QL_EIO address in use … @retval QL_ERANGE a route row is incomplete (names it) */

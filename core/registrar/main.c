@@ -273,6 +273,7 @@ static int listen_on(struct ql_registrar *r, const char *port, struct ql_tls *tl
                 .handshake_ms = limit(r, "http_handshake_ms"),
             },
         .slash_optional = true,
+        .judges_tokens = true,
         .json_indent = true,
     };
 

@@ -375,6 +375,7 @@ static int listen_on(struct ql_verifier *v, struct ql_err *err)
                 .reply_ms = number(v, "http_reply_ms"),
             },
         .slash_optional = true,
+        .judges_tokens = true,
     };
     int r = tls(v, QL_TLS_SERVER, &server, err);
 

@@ -85,7 +85,8 @@ int main(void)
            "2.x.\n\n"
            "An *administrator* presents a client certificate with a common name that chains to "
            "`trusted_client_ca`, fit "
-           "for clients, and no `Authorization` header.\n");
+           "for clients, and no `Authorization` header: one that is not a session's token is refused with "
+           "401.\n");
     print_routes("Verifier", "HTTPS, port 8881.", ql_verifier_routes, false);
     print_routes("Registrar",
                  "HTTP, port 8890, and HTTPS, port 8891. Routes for administrators answer on HTTPS alone "

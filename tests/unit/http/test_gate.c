@@ -50,7 +50,7 @@ static void gate_reads_what_the_server_needs(void **state)
     assert_int_equal(g.body_len, 12);
     assert_int_equal(g.target_len, 18);
     assert_int_equal(g.headers, 5);
-    assert_true(g.is_json && g.has_auth && !g.chunked);
+    assert_true(g.is_json && g.has_auth && g.auth_bearer && !g.auth_bad && !g.chunked);
     assert_string_equal(g.request_id, "12abCD_");
 }
 
