@@ -574,25 +574,21 @@ static void slot_start(struct slot *s)
 
 static int make_setup(struct ql_pool *p, const struct ql_plugin_file *files, struct ql_err *err)
 {
-    ql_auto_json json_t *setup = NULL, *plugins = json_array(), *options = NULL;
-    const char *text = p->config.config_text;
+    ql_auto_json json_t *setup = NULL, *plugins = json_array();
+    const char *text = p->config.config_text ? p->config.config_text : "";
     int level = QL_ERROR, r = QL_OK;
 
     while (level < QL_DEBUG && ql_log_on((enum ql_log_level)(level + 1)))
         level++;
-    if (text)
-        r = ql_json_parse_object(text, strlen(text), 1024 * 1024, &options, err);
-    else if (!(options = json_object()))
-        r = ql_fail_nomem(err);
     for (size_t i = 0; r == QL_OK && i < p->config.plugin_count; i++)
         if (json_array_append_new(
                 plugins, json_pack("{s:s, s:b}", "name", files[i].name, "lua", files[i].is_lua ? 1 : 0)) != 0)
             r = ql_fail_nomem(err);
     if (r < 0)
         return r;
-    setup = json_pack("{s:O, s:I, s:I, s:O, s:i}", "plugins", plugins, "memory_max",
+    setup = json_pack("{s:O, s:I, s:I, s:s, s:i}", "plugins", plugins, "memory_max",
                       (json_int_t)p->config.memory_max, "wall_ms", (json_int_t)p->config.wall_ms, "options",
-                      options, "log_level", level);
+                      text, "log_level", level);
     p->setup = ql_frame_new(QL_FRAME_HELLO, 0);
     if (!setup || !p->setup)
         return ql_fail_nomem(err);

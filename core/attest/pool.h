@@ -32,7 +32,7 @@ struct ql_pool_config {
     const char *plugin_dir;     /**< where `plugins` are; opened once */
     const char *const *plugins; /**< names */
     size_t plugin_count;
-    const char *config_text;  /**< plugin options for the worker: JSON {group: {option: value}}; NULL: none */
+    const char *config_text;  /**< the plugins' options (ql_registry_config_text()); NULL: defaults */
     unsigned workers;         /**< 0: CPUs */
     size_t memory_max;        /**< bytes a worker [1 GiB] */
     unsigned cpu_ms, wall_ms; /**< a job [10,000; 30,000] */

@@ -18,7 +18,6 @@
 
 enum {
     SETUP_MAX = 1024 * 1024,        /* bytes of the set-up */
-    SETTINGS_MAX = 1024,            /* plugin options that are set */
     TRIM_ABOVE = 1024 * 1024,       /* bytes of a job after which freed memory goes back to the system */
     LEAST_MEMORY = 64 * 1024 * 1024 /* bytes that a worker needs to be of use */
 };
@@ -80,57 +79,16 @@ static int read_setup(int sock, struct setup *s, struct ql_err *err)
     return read_plugins(s, err);
 }
 
-/* An option as a configuration file would have it. */
-static char *setting_text(const json_t *value)
-{
-    char *text = NULL;
-    size_t i;
-    json_t *item;
-
-    if (json_is_string(value))
-        return strdup(json_string_value(value));
-    if (json_is_boolean(value))
-        return strdup(json_is_true(value) ? "true" : "false");
-    if (!json_is_array(value))
-        return json_dumps(value, JSON_ENCODE_ANY);
-    text = strdup("");
-    json_array_foreach((json_t *)(uintptr_t)value, i, item) {
-        char *longer = NULL;
-
-        if (!text || !json_is_string(item) ||
-            asprintf(&longer, "%s%s%s", text, i > 0 ? "," : "", json_string_value(item)) < 0)
-            longer = NULL;
-        free(text);
-        text = longer;
-    }
-    return text;
-}
-
 /* The plugins' options as the daemon read them: the worker has no files of its own to look into. */
 static int make_config(const struct setup *s, struct ql_config **ret, struct ql_err *err)
 {
-    static const struct ql_option_group no_groups[] = {{.name = NULL}};
-    struct ql_setting settings[SETTINGS_MAX];
-    size_t count = 0;
-    const char *group, *name;
-    json_t *options = json_object_get(s->json, "options"), *rows, *value;
-    int r = QL_OK;
+    const char *text = NULL;
+    size_t len = 0;
+    int r = ql_json_get_text(s->json, "options", &text, &len, err);
 
-    json_object_foreach(options, group, rows) {
-        json_object_foreach(rows, name, value) {
-            char *text = count < SETTINGS_MAX ? setting_text(value) : NULL;
-
-            if (!text)
-                r = ql_fail(err, QL_EPARSE, "set-up: option %s.%s cannot be passed on", group, name);
-            else
-                settings[count++] = (struct ql_setting){.group = group, .name = name, .text = text};
-        }
-    }
-    if (r == QL_OK)
-        r = ql_config_load("worker", no_groups, "/", settings, count, ret, err);
-    while (count > 0)
-        free((char *)(uintptr_t)settings[--count].text);
-    return r;
+    if (r < 0)
+        return ql_fail(err, QL_EPARSE, "set-up: plugins' options are missing");
+    return ql_config_load_text("worker", text, ret, err);
 }
 
 static int load_plugins(struct ql_worker *w, const struct setup *s, struct ql_config *config,
@@ -142,6 +100,8 @@ static int load_plugins(struct ql_worker *w, const struct setup *s, struct ql_co
 
     for (size_t i = 0; r == QL_OK && i < s->plugin_count; i++)
         r = ql_registry_load(w->registry, &s->plugins[i], config, err);
+    if (r == QL_OK)
+        r = ql_config_finish(config, err);
     return r == QL_OK ? ql_registry_order(w->registry, err) : r;
 }
 

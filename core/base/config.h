@@ -55,6 +55,8 @@ QL_DEFINE_CLEANUP(struct ql_config, ql_config_free)
 int ql_config_add_group(struct ql_config *c, const struct ql_option_group *group, struct ql_err *err);
 int ql_config_finish(const struct ql_config *c, struct ql_err *err);
 
+/** @return the rows that @p group was added with, NULL: no such group */
+const struct ql_option *ql_config_rows(const struct ql_config *c, const char *group);
 /** @return true when @p group is known and has a row @p name */
 bool ql_config_has(const struct ql_config *c, const char *group, const char *name);
 /** Values. Asking for an option without a row, or of another type, is a programming error: abort(). Borrowed. */
@@ -71,6 +73,16 @@ const char *ql_config_field(const struct ql_config *c, const char *group, const 
                             const char *field);
 /** The same values as a plugin sees them; borrowed from @p c, one group. */
 const struct ql_options *ql_config_options(struct ql_config *c, const char *group);
+
+/**
+ * Groups as the text of a file, secrets included, for a process that has no files: what is not at its default.
+ * @param names  groups; one that is not known is left out
+ * @param[out] ret  owned by the caller; may hold secrets: wipe it
+ */
+int ql_config_text(const struct ql_config *c, const char *const *names, size_t count, char **ret,
+                   struct ql_err *err);
+/** Load such a text and nothing else: groups come by ql_config_add_group(). @param where begins messages */
+int ql_config_load_text(const char *where, const char *text, struct ql_config **ret, struct ql_err *err);
 
 /** --show-config: `group.option = value  # origin`, values as in a file; secrets as "***". */
 void ql_config_show(const struct ql_config *c, FILE *out);

@@ -23,6 +23,13 @@ const struct ql_option *ql_config_find_row(const struct ql_config_group *g, cons
     return NULL;
 }
 
+const struct ql_option *ql_config_rows(const struct ql_config *c, const char *group)
+{
+    const struct ql_config_group *g = ql_config_find_group(c, group);
+
+    return g ? g->rows : NULL;
+}
+
 bool ql_config_has(const struct ql_config *c, const char *group, const char *name)
 {
     const struct ql_config_group *g = ql_config_find_group(c, group);

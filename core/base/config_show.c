@@ -3,6 +3,8 @@
 
 #include "cleanup.h"
 #include "config_state.h"
+#include "error.h"
+#include "secret.h"
 
 /* A text as libconfig reads it back. */
 static void show_text(const char *text, FILE *out)
@@ -35,9 +37,9 @@ static void show_int(const char *text, FILE *out)
         fputs(text, out);
 }
 
-static void show_scalar(const struct ql_option *row, const char *text, FILE *out)
+static void show_scalar(const struct ql_option *row, const char *text, bool reveal, FILE *out)
 {
-    if ((row->flags & QL_OPT_SECRET) && *text != '\0') {
+    if (!reveal && (row->flags & QL_OPT_SECRET) && *text != '\0') {
         fputs("\"***\"", out);
         return;
     }
@@ -57,26 +59,27 @@ static void show_scalar(const struct ql_option *row, const char *text, FILE *out
     }
 }
 
-static void show_group(const struct ql_option *row, char *const *fields, size_t width, FILE *out)
+static void show_group(const struct ql_option *row, char *const *fields, size_t width, bool reveal, FILE *out)
 {
     fputc('{', out);
     for (size_t i = 0; i < width; i++)
         if (fields[i]) {
             fprintf(out, " %s = ", row->fields[i].name);
-            show_scalar(&row->fields[i], fields[i], out);
+            show_scalar(&row->fields[i], fields[i], reveal, out);
             fputc(';', out);
         }
     fputs(" }", out);
 }
 
-void ql_config_value_show(const struct ql_option *row, const struct ql_config_value *v, FILE *out)
+void ql_config_value_show(const struct ql_option *row, const struct ql_config_value *v, bool reveal,
+                          FILE *out)
 {
     switch (row->type) {
     case QL_OPT_LIST:
         fputc('[', out);
         for (size_t i = 0; i < v->count; i++) {
             fputs(i > 0 ? ", " : "", out);
-            show_scalar(row, v->items[i], out);
+            show_scalar(row, v->items[i], reveal, out);
         }
         fputc(']', out);
         break;
@@ -84,15 +87,15 @@ void ql_config_value_show(const struct ql_option *row, const struct ql_config_va
         fputc('(', out);
         for (size_t i = 0; i < v->count; i++) {
             fputs(i > 0 ? ", " : "", out);
-            if (row->flags & QL_OPT_SECRET)
+            if (!reveal && (row->flags & QL_OPT_SECRET))
                 fputs("\"***\"", out);
             else
-                show_group(row, v->items + i * v->width, v->width, out);
+                show_group(row, v->items + i * v->width, v->width, reveal, out);
         }
         fputc(')', out);
         break;
     default:
-        show_scalar(row, v->text, out);
+        show_scalar(row, v->text, reveal, out);
         break;
     }
 }
@@ -104,10 +107,44 @@ void ql_config_show(const struct ql_config *c, FILE *out)
 
         for (size_t n = 0; n < g->row_count; n++) {
             fprintf(out, "%s.%s = ", g->name, g->rows[n].name);
-            ql_config_value_show(&g->rows[n], &g->values[n], out);
+            ql_config_value_show(&g->rows[n], &g->values[n], false, out);
             fprintf(out, "  # %s\n", g->values[n].origin);
         }
     }
+}
+
+int ql_config_text(const struct ql_config *c, const char *const *names, size_t count, char **ret,
+                   struct ql_err *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    bool failed;
+
+    if (!out)
+        return ql_fail_nomem(err);
+    for (size_t i = 0; i < count; i++) {
+        const struct ql_config_group *g = ql_config_find_group(c, names[i]);
+
+        fprintf(out, "%s = {\n", names[i]);
+        for (size_t n = 0; g && n < g->row_count; n++) {
+            if (strcmp(g->values[n].origin, "default") == 0)
+                continue;
+            fprintf(out, "  %s = ", g->rows[n].name);
+            ql_config_value_show(&g->rows[n], &g->values[n], true, out);
+            fputs(";\n", out);
+        }
+        fputs("};\n", out);
+    }
+    failed = ferror(out) != 0;
+    if (fclose(out) != 0 || failed) {
+        if (text)
+            ql_wipe(text, len);
+        free(text);
+        return ql_fail_nomem(err);
+    }
+    *ret = text;
+    return QL_OK;
 }
 
 /* ---- the sample file ---- */
@@ -158,7 +195,7 @@ void ql_config_sample(const struct ql_option_group *groups, FILE *out)
             describe(row, "    ", out);
             fprintf(out, "    #%s = ", row->name);
             if (ql_config_value_default(row, &v, NULL) == 0)
-                ql_config_value_show(&open, &v, out);
+                ql_config_value_show(&open, &v, false, out);
             fputs(";\n\n", out);
         }
         fputs("};\n\n", out);

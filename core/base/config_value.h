@@ -2,6 +2,7 @@
 /** @file config_value.h  The value of one option and how it is read from text or from a file. Internal to base. */
 #pragma once
 #include <libconfig.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include <quicklime/plugin.h>
@@ -31,5 +32,6 @@ int ql_config_value_from_text(const struct ql_option *row, const char *text, con
 /** From a setting of a file. */
 int ql_config_value_from_setting(const struct ql_option *row, const config_setting_t *setting,
                                  const char *where, struct ql_config_value *ret, struct ql_err *err);
-/** Write as it stands in a file; a secret that is not empty as "***". */
-void ql_config_value_show(const struct ql_option *row, const struct ql_config_value *v, FILE *out);
+/** Write as it stands in a file; a secret that is not empty as "***" unless @p reveal. */
+void ql_config_value_show(const struct ql_option *row, const struct ql_config_value *v, bool reveal,
+                          FILE *out);

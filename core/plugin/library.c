@@ -163,10 +163,12 @@ static int give_options(struct ql_loaded *p, const struct ql_plugin *d, struct q
 {
     /* The configuration may outlive us: the name is the library's, rows stay for the life of the process. */
     const struct ql_option_group group = {.name = d->name, .rows = d->options};
-    int r;
+    int r = QL_OK;
 
     if (config && d->options) {
-        r = ql_config_add_group(config, &group, err);
+        /* One plugin may be loaded for two purposes, its group is one. */
+        if (ql_config_rows(config, p->name) != d->options)
+            r = ql_config_add_group(config, &group, err);
         if (r == QL_OK)
             *ret = ql_config_options(config, p->name);
         return r;
@@ -205,12 +207,13 @@ int ql_library_load(struct ql_registry *r, struct ql_loaded *p, const struct ql_
     e = give_options(p, &d, config, &options, err);
     if (e < 0)
         return ql_fail_context(err, e, "%s: options", name);
-    if (d.init) {
+    if (d.init && !r->config.rows_only) {
         e = d.init(&p->host.table, options, &p->state, err);
         if (e != QL_OK)
             return ql_fail_context(err, e < 0 ? e : QL_EINTERNAL, "%s: init", name);
     }
-    p->fini = d.fini;
+    if (!r->config.rows_only)
+        p->fini = d.fini;
     for (size_t i = 0; d.components[i]; i++) {
         if (i >= QL_COMPONENTS_MAX)
             return ql_fail(err, QL_ELIMIT, "%s: components: wanted at most %d", name, QL_COMPONENTS_MAX);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "json.h"
 #include "lua_call.h"
 
 /** Arguments and result of the body of `run`. */
@@ -32,6 +33,23 @@ static void set_text(lua_State *L, const char *name, const char *text)
     lua_setfield(L, -2, name);
 }
 
+/* The metadata is a text of JSON, as uploaded: a table for scripts, empty when it is none. */
+static void push_meta(lua_State *L, const char *text)
+{
+    struct ql_lua_call *c = ql_lua_call_of(L);
+    json_t *meta = NULL;
+
+    json_decref(c->scratch); /* whatever happens, it is freed with the call */
+    c->scratch = NULL;
+    if (text && ql_json_parse_object(text, strlen(text), QL_LUA_JSON_MAX, &meta, NULL) == QL_OK) {
+        c->scratch = meta;
+        ql_lua_push_json(L, meta);
+    } else {
+        lua_newtable(L);
+    }
+    lua_setfield(L, -2, "meta");
+}
+
 static void push_event(lua_State *L, const struct ql_event *e, const struct ql_action_ctx *ctx)
 {
     lua_newtable(L);
@@ -51,6 +69,16 @@ static void push_event(lua_State *L, const struct ql_event *e, const struct ql_a
     lua_setfield(L, -2, "attempt");
     set_text(L, "site", site_name(ctx->site));
     set_text(L, "work_dir", ctx->work_dir);
+    set_text(L, "type", e->type);
+    set_text(L, "certificate", ctx->certificate);
+    lua_pushboolean(L, (ctx->flags & QL_ACTION_DRY_RUN) != 0);
+    lua_setfield(L, -2, "dry_run");
+    if (ctx->settings)
+        ql_lua_push_json(L, ctx->settings);
+    else
+        lua_newtable(L);
+    lua_setfield(L, -2, "settings");
+    push_meta(L, e->metadata);
 }
 
 static int run_body(lua_State *L)
@@ -91,7 +119,7 @@ static int run(void *plugin, const struct ql_event *event, const struct ql_actio
 void ql_lua_action_init(struct ql_lua_component *c, uint32_t sites)
 {
     c->table.action = (struct ql_action){
-        .head = {.size = sizeof(struct ql_action), .kind = QL_KIND_ACTION, .name = c->name, .flags = sites},
+        .head = {.size = sizeof(struct ql_action), .kind = QL_KIND_ACTION, .name = c->name, .flags = sites | QL_ACTION_CAN_DRY_RUN},
         .run = run,
     };
 }

@@ -126,9 +126,12 @@ void ql_lua_add_pairs(lua_State *L);
 void ql_lua_push_ql(lua_State *L);
 /** lua_json.c: the table `ql.json`. */
 void ql_lua_push_json_library(lua_State *L);
-/** lua_exec.c, lua_files.c: add what the grants allow to the table on top. */
+/** lua_exec.c, lua_files.c, lua_http.c: add what the grants allow to the table on top. */
 void ql_lua_add_exec(lua_State *L);
 void ql_lua_add_files(lua_State *L);
+void ql_lua_add_http(lua_State *L);
+/** In a dry run: log what would be done. @return false: it is none, do it */
+bool ql_lua_dry(lua_State *L, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** lua_attest.c: the argument `attest`. */
 void ql_lua_push_attest(lua_State *L);
 /**

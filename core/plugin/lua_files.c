@@ -172,6 +172,35 @@ static int replace_whole(const struct ql_lua_grants *g, const char *path, const 
     return write_found(parent, base, path, exists ? &st : NULL, text, len, err);
 }
 
+static int check_granted(const struct ql_lua_grants *g, const char *path, struct ql_err *err)
+{
+    ql_auto_close int parent = -1;
+    const char *base = NULL;
+
+    return open_parent(g, path, &parent, &base, err);
+}
+
+static int remove_one(const struct ql_lua_grants *g, const char *path, bool *ret, struct ql_err *err)
+{
+    ql_auto_close int parent = -1;
+    const char *base = NULL;
+    struct stat st;
+    int r = open_parent(g, path, &parent, &base, err);
+
+    if (r < 0)
+        return r;
+    *ret = fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!*ret)
+        return errno == ENOENT ? QL_OK : ql_fail(err, QL_EIO, "%s: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return ql_fail(err, QL_EACCES, "%s is a folder", path);
+    if (g->dry_run)
+        return QL_OK;
+    return unlinkat(parent, base, 0) == 0 && fsync(parent) == 0
+               ? QL_OK
+               : ql_fail(err, QL_EIO, "%s: %s", path, strerror(errno));
+}
+
 /* Push the text of a file, nil when there is none. The buffer is the call's until it is pushed. */
 static void push_file(lua_State *L, const char *path)
 {
@@ -197,6 +226,12 @@ static void write_file(lua_State *L, const char *path, const char *text, size_t 
 
     if (len > FILE_MAX_LEN)
         luaL_error(L, "ql.file: %I bytes for %s, at most %d", (lua_Integer)len, path, FILE_MAX_LEN);
+    if (ql_lua_call_of(L)->grants->dry_run) {
+        if (check_granted(ql_lua_call_of(L)->grants, path, &err) < 0)
+            luaL_error(L, "ql.file: %s", err.text);
+        (void)ql_lua_dry(L, "would write %s: %zu bytes", path, len); /* it is a dry run */
+        return;
+    }
     if (replace_whole(ql_lua_call_of(L)->grants, path, text, len, &err) < 0)
         luaL_error(L, "ql.file: %s", err.text);
 }
@@ -245,10 +280,26 @@ static int file_replace(lua_State *L)
     return 1;
 }
 
+/* ql.file.remove(path): true: it was there. */
+static int file_remove(lua_State *L)
+{
+    const char *path = check_path(L);
+    struct ql_err err = QL_ERR_INIT;
+    bool was = false;
+    int r = remove_one(ql_lua_call_of(L)->grants, path, &was, &err);
+
+    if (r < 0 && r != QL_ENOTFOUND)
+        return luaL_error(L, "ql.file: %s", err.text);
+    if (was)
+        (void)ql_lua_dry(L, "would remove %s", path); /* or it is done */
+    lua_pushboolean(L, was);
+    return 1;
+}
+
 void ql_lua_add_files(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"read", file_read}, {"write", file_write}, {"replace", file_replace}, {NULL, NULL}};
+        {"read", file_read}, {"write", file_write}, {"replace", file_replace}, {"remove", file_remove}, {NULL, NULL}};
 
     luaL_newlib(L, functions);
     ql_lua_freeze(L);

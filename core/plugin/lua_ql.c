@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table `ql`: what the host does for a script. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -105,6 +106,21 @@ static int ql_log_call(lua_State *L)
         return luaL_error(L, "ql.log: more than %d lines in one call", QL_LUA_LOG_LINES);
     c->script->host->table.log(&c->script->host->table, QL_LOG_INFO, text);
     return 0;
+}
+
+bool ql_lua_dry(lua_State *L, const char *fmt, ...)
+{
+    struct ql_lua_call *c = ql_lua_call_of(L);
+    char text[1024];
+    va_list ap;
+
+    if (!c->grants->dry_run)
+        return false;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap); /* what does not fit is not needed */
+    va_end(ap);
+    c->script->host->table.log(&c->script->host->table, QL_LOG_INFO, text);
+    return true;
 }
 
 /* ---- bytes ---- */
@@ -261,6 +277,7 @@ void ql_lua_push_ql(lua_State *L)
     if (ql_lua_call_of(L)->grants) {
         ql_lua_add_exec(L);
         ql_lua_add_files(L);
+        ql_lua_add_http(L);
     }
     ql_lua_freeze(L);
 }

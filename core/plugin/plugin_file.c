@@ -178,7 +178,28 @@ static int open_path(const char *path, int *ret_fd, struct ql_err *err)
     return r;
 }
 
-int ql_plugin_path_open(const char *path, struct ql_plugin_file *ret, struct ql_err *err)
+/* Names of actions are freer than those of plugins: local_action_x. What is made of one is a plugin's name. */
+static bool action_name(const char *base, size_t len, char name[64])
+{
+    size_t at = 0;
+
+    for (; at < len && at < 32; at++) {
+        const char c = base[at];
+
+        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-')
+            name[at] = c;
+        else if (c >= 'A' && c <= 'Z')
+            name[at] = (char)(c - 'A' + 'a');
+        else if (c == '_' || c == '.')
+            name[at] = '-';
+        else
+            return false;
+    }
+    name[at] = '\0';
+    return at > 0;
+}
+
+static int path_open(const char *path, bool is_action, struct ql_plugin_file *ret, struct ql_err *err)
 {
     const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
     const char *dot = strrchr(base, '.');
@@ -188,14 +209,27 @@ int ql_plugin_path_open(const char *path, struct ql_plugin_file *ret, struct ql_
 
     if (!dot || (strcmp(dot, ".so") != 0 && strcmp(dot, ".lua") != 0))
         return ql_fail(err, QL_ERANGE, "%s: ending: wanted .so or .lua", path);
-    if (!ql_component_name_ok(base, len))
+    if (is_action && !action_name(base, len, f.name))
+        return ql_fail(err, QL_ERANGE, "%s: name: wanted letters, digits, _, . and -", path);
+    if (!is_action && !ql_component_name_ok(base, len))
         return ql_fail(err, QL_ERANGE, "%s: name: wanted 1 to 32 of a-z, 0-9 and -", path);
-    memcpy(f.name, base, len);
+    if (!is_action)
+        memcpy(f.name, base, len);
     f.is_lua = strcmp(dot, ".lua") == 0;
     r = open_path(path, &f.fd, err);
     if (r == QL_OK)
         *ret = f;
     return r;
+}
+
+int ql_plugin_path_open(const char *path, struct ql_plugin_file *ret, struct ql_err *err)
+{
+    return path_open(path, false, ret, err);
+}
+
+int ql_plugin_action_open(const char *path, struct ql_plugin_file *ret, struct ql_err *err)
+{
+    return path_open(path, true, ret, err);
 }
 
 int ql_plugin_file_open(const char *dir, const char *name, struct ql_plugin_file *ret, struct ql_err *err)

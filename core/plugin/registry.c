@@ -73,6 +73,8 @@ int ql_registry_new(const struct ql_registry_config *config, struct ql_registry 
         r->config.lua_instructions = QL_LUA_INSTRUCTIONS;
     if (r->config.sites == 0)
         r->config.sites = UINT32_MAX;
+    if (r->config.rows_only)
+        r->config.sites = 0;
     r->deadline_ns = INT64_MAX;
     *ret = r;
     return QL_OK;
@@ -265,6 +267,18 @@ struct ql_found ql_registry_at(const struct ql_registry *r, uint32_t kind, size_
     return (struct ql_found){NULL, NULL, NULL};
 }
 
+int ql_registry_config_text(const struct ql_registry *r, const struct ql_config *config, char **ret,
+                            struct ql_err *err)
+{
+    const char *names[QL_PLUGINS_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < r->plugin_count; i++)
+        if (r->plugins[i]->rows)
+            names[count++] = r->plugins[i]->name;
+    return ql_config_text(config, names, count, ret, err);
+}
+
 void ql_registry_set_deadline(struct ql_registry *r, int64_t deadline_ns)
 {
     r->deadline_ns = deadline_ns;
@@ -272,5 +286,5 @@ void ql_registry_set_deadline(struct ql_registry *r, int64_t deadline_ns)
 
 void ql_registry_set_grants(struct ql_registry *r, const struct ql_lua_grants *grants)
 {
-    r->grants = grants ? *grants : (struct ql_lua_grants){NULL, NULL, NULL};
+    r->grants = grants ? *grants : (struct ql_lua_grants){0};
 }

@@ -37,6 +37,8 @@ struct ql_plugin_file {
 int ql_plugin_file_open(const char *dir, const char *name, struct ql_plugin_file *ret, struct ql_err *err);
 /** The same for a path that ends in .so or .lua (tools that are given a file). */
 int ql_plugin_path_open(const char *path, struct ql_plugin_file *ret, struct ql_err *err);
+/** As ql_plugin_path_open() for an action: its name may hold capitals, `_` and `.`, which become what a plugin's may. */
+int ql_plugin_action_open(const char *path, struct ql_plugin_file *ret, struct ql_err *err);
 void ql_plugin_file_close(struct ql_plugin_file *f);
 
 /** All plugins of this process. */
@@ -47,6 +49,11 @@ struct ql_registry_config {
     size_t plugin_memory;      /**< allowance of each plugin's host->alloc, bytes; 0: 1 GiB */
     size_t lua_memory;         /**< 0: QL_LUA_MEMORY */
     uint64_t lua_instructions; /**< 0: QL_LUA_INSTRUCTIONS */
+    /**
+     * Check plugins and learn their options, no more: init is not called, no component is kept. For a daemon whose
+     * workers run them.
+     */
+    bool rows_only;
 };
 int ql_registry_new(const struct ql_registry_config *config, struct ql_registry **ret, struct ql_err *err);
 /** Calls fini of each plugin; libraries stay mapped. */
@@ -107,7 +114,21 @@ struct ql_lua_grants {
     const char *const *exec;       /**< absolute paths of programs that ql.exec may start */
     const char *const *file_dirs;  /**< folders below which ql.file may read and write */
     const char *const *http_hosts; /**< hosts that ql.http may post to */
+    /**
+     * Does the posting for ql.http.post, whose URL's host was found granted; NULL: not offered. Blocks until @p end_ns
+     * (monotonic). @param[out] status of the answer @param[out] answer its body, caller frees
+     */
+    int (*http_post)(void *arg, const char *url, const void *body, size_t len, const char *type, int64_t end_ns,
+                     int *status, char **answer, size_t *answer_len, struct ql_err *err);
+    void *http_arg;
+    bool dry_run; /**< nothing is run, written or posted: a log line says what would be */
 };
 void ql_registry_set_grants(struct ql_registry *r, const struct ql_lua_grants *grants);
+/**
+ * What the configuration says about the options of these plugins, as text for the worker that runs them
+ * (ql_config_load_text()). @p ret may hold secrets; owned by the caller
+ */
+int ql_registry_config_text(const struct ql_registry *r, const struct ql_config *config, char **ret,
+                            struct ql_err *err);
 /** Print plugins, versions, components, options, for `quicklime-plugin check`. */
 void ql_registry_describe(const struct ql_registry *r, FILE *out);

@@ -51,6 +51,34 @@ static int load_backend(struct ql_verifier *v, struct ql_err *err)
     return ql_registry_load_all(v->plugins, ql_plugin_dir(text(v, "plugin_dir")), &name, 1, v->config, err);
 }
 
+static int worker_plugin_names(const struct ql_verifier *v, const char **names, size_t *ret_count,
+                               struct ql_err *err)
+{
+    size_t count = ql_config_count(v->config, "verifier", "plugins");
+
+    if (count > PLUGINS_MAX)
+        return ql_fail(err, QL_ELIMIT, "plugins lists %zu names, at most %d", count, PLUGINS_MAX);
+    for (size_t i = 0; i < count; i++)
+        names[i] = ql_config_item(v->config, "verifier", "plugins", i);
+    *ret_count = count;
+    return QL_OK;
+}
+
+/* Workers run them; their options are part of our configuration, and what is wrong with either is said at start. */
+static int know_worker_plugins(struct ql_verifier *v, struct ql_err *err)
+{
+    const struct ql_registry_config config = {.rows_only = true};
+    const char *names[PLUGINS_MAX];
+    size_t count = 0;
+    int r = worker_plugin_names(v, names, &count, err);
+
+    if (r == QL_OK)
+        r = ql_registry_new(&config, &v->worker_plugins, err);
+    return r < 0 ? r
+                 : ql_registry_load_all(v->worker_plugins, ql_plugin_dir(text(v, "plugin_dir")), names, count,
+                                        v->config, err);
+}
+
 static int check_offered(const struct ql_verifier *v, struct ql_err *err)
 {
     if (*text(v, "durable_attestation_import") != '\0')
@@ -82,6 +110,8 @@ int ql_verifier_prepare(struct ql_verifier *v, struct ql_err *err)
 {
     int r = load_backend(v, err);
 
+    if (r == QL_OK)
+        r = know_worker_plugins(v, err);
     v->uuid = text(v, "uuid");
     read_poll_options(v);
     if (r == QL_OK)
@@ -274,8 +304,8 @@ static enum ql_pool_isolation isolation(const struct ql_verifier *v)
 
 static int start_pools(struct ql_verifier *v, struct ql_err *err)
 {
+    ql_auto_free char *options = NULL;
     const char *plugins[PLUGINS_MAX];
-    size_t count = ql_config_count(v->config, "verifier", "plugins");
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned most = number(v, "max_workers");
     struct ql_pool_config config = {
@@ -283,7 +313,6 @@ static int start_pools(struct ql_verifier *v, struct ql_err *err)
         .worker_path = ql_worker_path(text(v, "worker_path")),
         .plugin_dir = ql_plugin_dir(text(v, "plugin_dir")),
         .plugins = plugins,
-        .plugin_count = count,
         .workers = cpus > 0 ? (unsigned)cpus : 1,
         .memory_max = (size_t)ql_config_int(v->config, "verifier", "worker_memory_max"),
         .cpu_ms = number(v, "worker_cpu_ms"),
@@ -293,12 +322,13 @@ static int start_pools(struct ql_verifier *v, struct ql_err *err)
         .policy = give_policy,
         .arg = v,
     };
-    int r;
+    int r = worker_plugin_names(v, plugins, &config.plugin_count, err);
 
-    if (count > PLUGINS_MAX)
-        return ql_fail(err, QL_ELIMIT, "plugins lists %zu names, at most %d", count, PLUGINS_MAX);
-    for (size_t i = 0; i < count; i++)
-        plugins[i] = ql_config_item(v->config, "verifier", "plugins", i);
+    if (r == QL_OK)
+        r = ql_registry_config_text(v->worker_plugins, v->config, &options, err);
+    if (r < 0)
+        return r;
+    config.config_text = options;
     if (most > 0 && config.workers > most)
         config.workers = most;
     r = ql_pool_new(&config, &v->pool, err);

@@ -75,6 +75,7 @@ void ql_verifier_done(struct ql_verifier *v)
     ql_seal_free(v->seal);
     ql_contents_free(v->contents);
     ql_severity_free(v->severity);
+    ql_registry_free(v->worker_plugins);
     ql_registry_free(v->plugins);
     free(v->routes);
     for (size_t i = 0; i < QL_ARRAY_LEN(events); i++)

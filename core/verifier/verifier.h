@@ -49,6 +49,8 @@ struct ql_verifier {
     const char *state_dir;
     const char *uuid; /**< whose agents are ours */
     struct ql_registry *plugins;
+    struct ql_registry
+        *worker_plugins; /**< what the workers run: checked here, options read, nothing called */
     struct ql_store *store;
     struct ql_seal *seal;
     struct ql_pool *pool, *public_pool; /**< NULL: no one-shot checks */

@@ -68,6 +68,39 @@ static void assert_refused(void **state, const char *text, const char *where, co
         fail_msg("for %s: %s", text, err.text);
 }
 
+static void text_for_another_process_brings_every_type_back_with_its_secrets(void **state)
+{
+    static const char *const names[] = {"verifier", "revocations"};
+    ql_auto(ql_config_freep) struct ql_config *c = NULL, *copy = NULL;
+    ql_auto_free char *text = NULL, *again = NULL;
+    struct ql_err err = QL_ERR_INIT;
+
+    assert_int_equal(
+        load_text(state,
+                  "verifier = {\n ip = \"a \\\"b\\\" \\\\ \\n\"; size = \"12345678901\"; offset = -7; "
+                  "interval = 3;\n"
+                  " mtls = false; ca = [\"one, with comma.pem\", \"\"]; password = \"hunter2\"; pin = 1234;\n"
+                  " rules = ( { event_id = \"a\"; level = 3; }, { level = \"0x5\"; token = 77; } );\n};\n",
+                  &c, &err),
+        QL_OK);
+    assert_int_equal(ql_config_text(c, names, 2, &text, &err), QL_OK);
+    assert_null(strstr(text, "zmq_port")); /* defaults stay at home */
+    assert_int_equal(ql_config_load_text("worker", text, &copy, &err), QL_OK);
+    assert_int_equal(ql_config_finish(copy, &err), QL_EPARSE); /* nobody has claimed the groups yet */
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(ql_config_add_group(copy, &groups[i], &err), QL_OK);
+    assert_int_equal(ql_config_finish(copy, &err), QL_OK);
+    assert_string_equal(ql_config_string(copy, "verifier", "ip"), "a \"b\" \\ \n");
+    assert_int_equal(ql_config_int(copy, "verifier", "size"), 12345678901);
+    assert_string_equal(ql_config_string(copy, "verifier", "password"), "hunter2");
+    assert_int_equal(ql_config_count(copy, "verifier", "ca"), 2);
+    assert_string_equal(ql_config_item(copy, "verifier", "ca", 0), "one, with comma.pem");
+    assert_string_equal(ql_config_field(copy, "verifier", "rules", 1, "token"), "77");
+    assert_int_equal(ql_config_int(copy, "revocations", "zmq_port"), 8992);
+    assert_int_equal(ql_config_text(copy, names, 2, &again, &err), QL_OK);
+    assert_string_equal(again, text);
+}
+
 static char *show(const struct ql_config *c)
 {
     char *text = NULL;
@@ -407,6 +440,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(defaults_hold_without_a_file),
+        TEST(text_for_another_process_brings_every_type_back_with_its_secrets),
         TEST(file_sets_every_type),
         TEST(mistakes_name_file_and_line),
         TEST(secrets_stay_out_of_messages_and_show),

@@ -302,6 +302,32 @@ static void options_out_of_range_are_errors(void **state)
     assert_non_null(strstr(err.text, "count"));
 }
 
+static void rows_alone_are_checked_without_calling_the_plugin(void **state)
+{
+    const struct ql_registry_config rows_only = {.rows_only = true};
+    ql_auto(ql_config_freep) struct ql_config *config = NULL, *copy = NULL;
+    ql_auto(ql_registry_freep) struct ql_registry *r = new_registry(&rows_only), *workers = NULL;
+    ql_auto_free char *text = NULL;
+    const char *const names[] = {"options"};
+    const struct folder *f = *state;
+    struct ql_err err = QL_ERR_INIT;
+
+    /* Its init would fail. */
+    assert_int_equal(
+        load_with(r, f, "options = { fail = true; list = [\"x, y\", \"z\"]; };\n", &config, &err), QL_OK);
+    assert_null(ql_registry_find(r, QL_KIND_VALIDATOR, "options").head);
+    /* Once more, for another purpose, with the group that is there: now it is called. */
+    workers = new_registry(NULL);
+    assert_int_equal(ql_registry_load_all(workers, f->path, names, 1, config, &err), QL_ERANGE);
+    ql_registry_free(workers);
+    workers = new_registry(NULL);
+    /* What the worker gets is what the file said: there init is called. */
+    assert_int_equal(ql_registry_config_text(r, config, &text, &err), QL_OK);
+    assert_int_equal(ql_config_load_text("worker", text, &copy, &err), QL_OK);
+    assert_int_equal(ql_registry_load_all(workers, f->path, names, 1, copy, &err), QL_ERANGE);
+    assert_non_null(strstr(err.text, "first=x, y second=z"));
+}
+
 static void host_memory_ends_at_the_allowance_and_comes_back(void **state)
 {
     const struct folder *f = *state;
@@ -379,6 +405,7 @@ int main(void)
         TEST(options_come_from_the_plugins_group),
         TEST(options_unknown_in_the_plugins_group_are_errors_with_file_and_line),
         TEST(options_out_of_range_are_errors),
+        TEST(rows_alone_are_checked_without_calling_the_plugin),
         TEST(host_memory_ends_at_the_allowance_and_comes_back),
         TEST(describe_names_components_options_and_what_was_skipped),
     };
