@@ -141,6 +141,8 @@ static int start_line(char *line, size_t room, bool json, const char *level, con
     const char *program = logger.program;
     char stamp[32];
 
+    if (logger.format == QL_LOG_PLAIN)
+        return 0;
     ql_time_rfc3339(ql_now_ns(), stamp);
     if (json)
         return snprintf(line, room,
@@ -153,7 +155,7 @@ void ql_log(enum ql_log_level level, const char *area, const char *fmt, ...)
 {
     char line[QL_LOG_LINE_MAX], text[QL_LOG_LINE_MAX];
     bool json = logger.format == QL_LOG_JSON;
-    const char *end = json ? "\"}\n" : "\"\n";
+    const char *end = json ? "\"}\n" : logger.format == QL_LOG_PLAIN ? "\n" : "\"\n";
     int n, saved = errno;
     size_t at;
     va_list ap;

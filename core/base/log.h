@@ -25,7 +25,8 @@ enum ql_log_level {
 
 enum ql_log_format {
     QL_LOG_LOGFMT,
-    QL_LOG_JSON
+    QL_LOG_JSON,
+    QL_LOG_PLAIN /**< the message alone: for a program whose output another one logs */
 };
 
 /** Set level, format and program name (borrowed for ever). Called once at start, again by SIGHUP. */

@@ -298,8 +298,11 @@ static int file_remove(lua_State *L)
 
 void ql_lua_add_files(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"read", file_read}, {"write", file_write}, {"replace", file_replace}, {"remove", file_remove}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"read", file_read},
+                                         {"write", file_write},
+                                         {"replace", file_replace},
+                                         {"remove", file_remove},
+                                         {NULL, NULL}};
 
     luaL_newlib(L, functions);
     ql_lua_freeze(L);

@@ -31,13 +31,25 @@ struct ql_event {
     const char *event_id;
     const char *metadata; /**< JSON text as uploaded with the agent */
     uint32_t attempt;     /**< from 1 */
+    /* since release 0.2 */
+    const char
+        *type; /**< "revocation", "comm_error"; the verifier's own actions see more: see the plugin guide */
 };
+
+/** Flag of ql_action_ctx: say what would be done and do nothing. Set only for components that have QL_ACTION_CAN_DRY_RUN. */
+#define QL_ACTION_DRY_RUN UINT32_C(1)
+/** Flag of a component's head, beside its sites: the action obeys QL_ACTION_DRY_RUN. */
+#define QL_ACTION_CAN_DRY_RUN UINT32_C(0x10000)
 
 /** Where and with which rights the action runs. */
 struct ql_action_ctx {
     uint32_t size;
     uint32_t site;        /**< one QL_SITE_… */
     const char *work_dir; /**< a folder the action may use */
+    /* since release 0.2 */
+    uint32_t flags;          /**< QL_ACTION_DRY_RUN or 0 */
+    const char *certificate; /**< PEM of this node's own certificate, "" if it has none */
+    const json_t *settings;  /**< object: what the configuration says to this action; values are texts */
 };
 
 /** Component of kind QL_KIND_ACTION. */
