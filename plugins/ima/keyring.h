@@ -26,10 +26,12 @@ enum ima_key_kind {
 
 /**
  * Read a key.
- * @param is_measured bytes come from a log: DER certificates and the two public key forms alone; else PEM and private keys too
+ * @param is_measured bytes come from a log: certificates and public keys alone; else private keys too (their public half)
  * @param[out] ret with IMA_KEY_OK a key with one reference
  */
 enum ima_key_kind ima_key_read(const uint8_t *bytes, size_t len, bool is_measured, struct ima_key **ret);
+/** @return class of a key that ima_key_read() calls unsupported, as "Ed25519"; static */
+const char *ima_key_unsupported_name(const uint8_t *bytes, size_t len, bool is_measured);
 struct ima_key *ima_key_ref(struct ima_key *key);
 void ima_key_unref(struct ima_key *key);
 /** @return key id: end of the subject key identifier, or of SHA-1 over the key */
@@ -49,6 +51,9 @@ size_t ima_keyring_count(const struct ima_keyring *ring);
 /** Read Keylime's keyring text `{"pubkeys": […], "keyids": […]}`. @param[out] ret NULL when the text is no keyring or empty */
 int ima_keyring_read(const struct ql_host *host, const char *text, size_t len, struct ima_keyring **ret,
                      struct ql_err *err);
+/** As ima_keyring_read() for text that an operator uploads: what is no keyring is an error. @retval QL_EPARSE */
+int ima_keyring_read_strict(const struct ql_host *host, const char *text, size_t len,
+                            struct ima_keyring **ret, struct ql_err *err);
 /** @return Keylime's keyring object; owned by the caller, NULL: no memory */
 json_t *ima_keyring_write(const struct ima_keyring *ring);
 

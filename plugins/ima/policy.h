@@ -47,10 +47,12 @@ enum ima_excluded {
  * Compile a policy; the text is parsed once, in a stream.
  *
  * @param host   for memory and errors; must outlive the policy
- * @param text, len  JSON as uploaded (a DSSE envelope is opened before); need not outlive the call unless @p ret says so
- * @param origin QL_ORIGIN_UPLOAD: every rule of the schema, an error names the key, element and position
+ * @param text, len  JSON as stored: a policy, or the DSSE envelope of one, which is opened and not verified; need not
+ *                   outlive the call
+ * @param origin QL_ORIGIN_UPLOAD: every rule of the schema, an error names the key, element and position.
+ *               QL_ORIGIN_STORED: a digest that is none matches nothing, an exclude list with a flaw excludes nothing
  * @param[out] ret owned by the caller: ima_policy_free()
- * @retval QL_EINVAL not a policy @retval QL_ELIMIT too large or too deep @retval QL_ENOMEM
+ * @retval QL_EPARSE not a policy @retval QL_ELIMIT too large or too deep @retval QL_ENOMEM
  */
 int ima_policy_compile(const struct ql_host *host, const uint8_t *text, size_t len, uint32_t origin,
                        struct ima_policy **ret, struct ql_err *err);
@@ -61,6 +63,12 @@ size_t ima_policy_size(const struct ima_policy *p);
 /** @param name raw bytes, without terminator @param digest binary */
 enum ima_lookup ima_policy_lookup(const struct ima_policy *p, enum ima_map map, const uint8_t *name,
                                   size_t name_len, const uint8_t *digest, size_t digest_len);
+/**
+ * For messages: the digests allowed for a name, as hex.
+ * @return list of at most @p max_count texts, empty for an unknown name; owned by the caller, NULL: no memory
+ */
+json_t *ima_policy_expected(const struct ima_policy *p, enum ima_map map, const uint8_t *name,
+                            size_t name_len, size_t max_count);
 /** Bounded in time by the match limit. */
 enum ima_excluded ima_policy_excludes(const struct ima_policy *p, const uint8_t *name, size_t name_len);
 /** @return true when keys measured into this ring are neither checked nor learned */
