@@ -276,9 +276,13 @@ void ql_agents_progress(struct ql_store *s, const struct ql_agent_progress *p)
         /* Without memory it is left out: the next quote brings the next record. */
         e = record(p);
         if (e && grow(&s->waiting)) {
+            /* The thread sleeps until the oldest is due; only the first one is news to it. */
+            bool is_first = TAILQ_EMPTY(&s->waiting.list);
+
             TAILQ_INSERT_TAIL(&s->waiting.list, e, order);
             chain_in(&s->waiting, e);
-            pthread_cond_signal(&s->work);
+            if (is_first)
+                pthread_cond_signal(&s->work);
             e = NULL;
         }
     }

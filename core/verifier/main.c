@@ -23,6 +23,22 @@ static int run(struct ql_verifier *v, struct ql_err *err)
     return r;
 }
 
+/*
+ * Requests switch reading and writing of a connection on and off several times; with the change list the kernel hears of
+ * the outcome once a turn of the loop. It asks that no descriptor is watched under two numbers: none is.
+ */
+static struct event_base *new_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+
+    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
+        base = event_base_new_with_config(config);
+    if (config)
+        event_config_free(config);
+    return base;
+}
+
 int main(int argc, char **argv)
 {
     static const struct ql_program program = {
@@ -40,7 +56,7 @@ int main(int argc, char **argv)
         return exit_code;
     v.config = start.config;
     v.state_dir = start.state_dir;
-    v.base = event_base_new();
+    v.base = new_base();
     r = v.base ? ql_verifier_prepare(&v, &err) : ql_fail_nomem(&err);
     if (r == QL_OK && !start.show_config && !start.check_config) {
         r = run(&v, &err);

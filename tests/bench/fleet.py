@@ -117,9 +117,13 @@ def run_times(pid):
 
 
 def memory(pid):
-    """RSS and proportional share, bytes."""
+    """RSS and proportional share, bytes; nothing of a process that has just ended."""
     rss = pss = 0
-    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+    try:
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0, 0
+    for line in text.splitlines():
         if line.startswith("Rss:"):
             rss = int(line.split()[1]) * 1024
         elif line.startswith("Pss:"):
