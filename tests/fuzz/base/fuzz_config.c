@@ -42,7 +42,7 @@ static void convert(const config_setting_t *s)
         if (ql_config_value_from_setting(&rows[i], s, "x:1", &v, &err) == 0) {
             if (!v.text || !v.origin)
                 abort();
-            ql_config_value_show(&rows[i], &v, out);
+            ql_config_value_show(&rows[i], &v, false, out);
             ql_config_value_done(&v);
         } else if (v.text || v.items || err.code == 0) {
             abort();
