@@ -192,20 +192,20 @@ class Lab:
             p.wait_for("ready")
         return p
 
-    def start_registrar(self, wait=True, **options):
+    def start_registrar(self, wait=True, groups=None, **options):
         state = self.dir / "registrar"
         state.mkdir(exist_ok=True)
         rows = {"port": self.ports["registrar"], "tls_port": self.ports["registrar_tls"],
                 "plugin_dir": str(self.plugins), "worker_path": str(self.bin / "quicklime-worker"),
                 "tls_dir": str(self.ca), "trusted_client_ca": [str(self.ca / "cacert.crt")]}
         rows.update(options)
-        self.write_config("registrar", rows)
+        self.write_config("registrar", rows, **(groups or {}))
         p = self.spawn("registrar", self.argv("registrar", state))
         if wait:
             p.wait_for("ready")
         return p
 
-    def start_agent(self, wait=True, name="agent", **options):
+    def start_agent(self, wait=True, name="agent", groups=None, **options):
         state = self.dir / name
         state.mkdir(exist_ok=True)
         rows = {"uuid": AGENT_ID, "port": self.ports[name], "contact_port": self.ports[name],
@@ -214,7 +214,7 @@ class Lab:
         rows.update(options)
         folder = self.dir / f"{name}.d"
         folder.mkdir(exist_ok=True)
-        self.write_config("agent", rows)
+        self.write_config("agent", rows, **(groups or {}))
         shutil.move(self.dir / "agent.conf", folder / "agent.conf")
         p = self.spawn(name, [self.bin / "quicklime-agent", "--config-dir", folder, "--state-dir", state])
         if wait:
