@@ -23,13 +23,15 @@ struct loaded {
     X509 *cert;
 };
 
-static EVP_PKEY *whole(EVP_PKEY *pkey, const uint8_t *at, const uint8_t *end)
+/* Nothing may follow. */
+static bool take_whole(EVP_PKEY *pkey, size_t left, struct loaded *ret)
 {
-    if (pkey && at != end) {
-        EVP_PKEY_free(pkey);
-        return NULL;
+    if (pkey && left == 0) {
+        ret->pkey = pkey;
+        return true;
     }
-    return pkey;
+    EVP_PKEY_free(pkey);
+    return false;
 }
 
 static bool from_cert(X509 *cert, struct loaded *ret)
@@ -55,22 +57,22 @@ static bool load_cert_der(const uint8_t *bytes, size_t len, struct loaded *ret)
 
 static bool load_public_der(const uint8_t *bytes, size_t len, struct loaded *ret)
 {
-    const uint8_t *at = bytes;
+    const uint8_t *at = bytes, *end = bytes + len;
+    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &at, (long)len);
 
-    ret->pkey = whole(d2i_PUBKEY(NULL, &at, (long)len), at, bytes + len);
-    if (!ret->pkey) {
-        at = bytes;
-        ret->pkey = whole(d2i_PublicKey(EVP_PKEY_RSA, NULL, &at, (long)len), at, bytes + len);
-    }
-    return ret->pkey != NULL;
+    if (take_whole(pkey, (size_t)(end - at), ret))
+        return true;
+    at = bytes;
+    pkey = d2i_PublicKey(EVP_PKEY_RSA, NULL, &at, (long)len);
+    return take_whole(pkey, (size_t)(end - at), ret);
 }
 
 static bool load_private_der(const uint8_t *bytes, size_t len, struct loaded *ret)
 {
     const uint8_t *at = bytes;
+    EVP_PKEY *pkey = d2i_AutoPrivateKey(NULL, &at, (long)len);
 
-    ret->pkey = whole(d2i_AutoPrivateKey(NULL, &at, (long)len), at, bytes + len);
-    return ret->pkey != NULL;
+    return take_whole(pkey, (size_t)(bytes + len - at), ret);
 }
 
 /* Never asks at a terminal. */
@@ -204,14 +206,11 @@ static bool is_supported(EVP_PKEY *pkey, bool *is_rsa)
     return *is_rsa || (type == EVP_PKEY_EC && is_named_curve(pkey));
 }
 
-enum ima_key_kind ima_key_read(const uint8_t *bytes, size_t len, bool is_measured, struct ima_key **ret)
+static enum ima_key_kind make(struct loaded l, struct ima_key **ret)
 {
-    struct loaded l;
     struct ima_key *key;
     bool is_rsa;
 
-    if (!load(bytes, len, is_measured, &l))
-        return IMA_NOT_A_KEY;
     if (!is_supported(l.pkey, &is_rsa)) {
         unload(&l);
         return IMA_KEY_UNSUPPORTED;
@@ -234,6 +233,22 @@ enum ima_key_kind ima_key_read(const uint8_t *bytes, size_t len, bool is_measure
     X509_free(l.cert);
     *ret = key;
     return IMA_KEY_OK;
+}
+
+enum ima_key_kind ima_key_read(const uint8_t *bytes, size_t len, bool is_measured, struct ima_key **ret)
+{
+    struct loaded l;
+
+    return load(bytes, len, is_measured, &l) ? make(l, ret) : IMA_NOT_A_KEY;
+}
+
+enum ima_key_kind ima_key_read_public(const uint8_t *der, size_t len, struct ima_key **ret)
+{
+    struct loaded l = {0};
+    bool is_loaded = len > 0 && len <= KEY_BYTES_MAX && load_public_der(der, len, &l);
+
+    ERR_clear_error();
+    return is_loaded ? make(l, ret) : IMA_NOT_A_KEY;
 }
 
 const char *ima_key_unsupported_name(const uint8_t *bytes, size_t len, bool is_measured)

@@ -14,3 +14,6 @@ struct ima_key {
     EVP_PKEY_CTX *kept; /* made ready for `kept_hash`: setting one up costs a fifth of an RSA check */
     unsigned kept_hash;
 };
+
+/** A public key in DER and nothing else: what Keylime's keyring text holds. */
+enum ima_key_kind ima_key_read_public(const uint8_t *der, size_t len, struct ima_key **ret);

@@ -148,7 +148,7 @@ static int take(struct ima_keyring *ring, const json_t *text, const json_t *id, 
     if (!der)
         return ring->host->fail(err, QL_ENOMEM, "no memory for a key of %zu characters", len);
     if (ima_base64_decode(IMA_BASE64_LENIENT, (const uint8_t *)json_string_value(text), len, der, &n) &&
-        ima_key_read(der, n, false, &key) == IMA_KEY_OK) {
+        ima_key_read_public(der, n, &key) == IMA_KEY_OK) {
         uint32_t wanted = number > 0 ? (uint32_t)number : key->id;
 
         taken = find(ring, wanted);
