@@ -81,7 +81,7 @@ static int source_collect(void *plugin, void *handle, const char *parameters, ui
 {
     const struct mb_plugin *p = plugin;
     struct source *s = handle;
-    size_t len;
+    size_t len = 0;
     int r = s->fd < 0 ? open_log(p, s, err) : QL_OK;
 
     (void)parameters;

@@ -192,7 +192,7 @@ static int take_event(struct parser *p)
     const struct mb_log *log = p->log;
     const uint8_t *head = log->bytes + p->at;
     struct mb_event *e;
-    size_t at;
+    size_t at = 0;
     char what[96];
     int r = next_event(p, &e);
 
