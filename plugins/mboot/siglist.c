@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "siglist.h"
 
+#include <string.h>
+
 #include "bytes.h"
 #include "eventlog.h"
 #include "text.h"
@@ -54,26 +56,39 @@ const char *mb_siglist_check(const uint8_t *data, size_t len)
     return NULL;
 }
 
-json_t *mb_signature_json(const uint8_t *data, size_t len)
+/** @param owner taken over */
+static json_t *signature_json(json_t *owner, const uint8_t *data, size_t len)
 {
     json_t *o = json_object();
-    const bool ok = mb_put(o, "SignatureOwner", mb_json_guid(data)) &&
-                    mb_put(o, "SignatureData", mb_json_hex(data + MB_GUID_LEN, len - MB_GUID_LEN));
+    const bool ok = mb_put(o, "SignatureOwner", owner);
 
-    return mb_finish(o, ok);
+    return mb_finish(o, ok && mb_put(o, "SignatureData", mb_json_hex(data, len)));
+}
+
+json_t *mb_signature_json(const uint8_t *data, size_t len)
+{
+    return signature_json(mb_json_guid(data), data + MB_GUID_LEN, len - MB_GUID_LEN);
 }
 
 static json_t *keys_json(const uint8_t *at, const struct list *list)
 {
-    json_t *keys;
+    json_t *keys, *owner = NULL;
+    bool ok = true;
 
     if (list->count == 0)
         return json_null();
     keys = json_array();
-    for (size_t i = 0; i < list->count; i++, at += list->entry_len)
-        if (json_array_append_new(keys, mb_signature_json(at, list->entry_len)) < 0)
-            return mb_finish(keys, false);
-    return keys;
+    for (size_t i = 0; ok && i < list->count; i++, at += list->entry_len) {
+        /* Hundreds of entries in a row have one owner: its text is shared. */
+        if (i == 0 || memcmp(at, at - list->entry_len, MB_GUID_LEN) != 0) {
+            json_decref(owner);
+            owner = mb_json_guid(at);
+        }
+        ok = json_array_append_new(keys, signature_json(json_incref(owner), at + MB_GUID_LEN,
+                                                        list->entry_len - MB_GUID_LEN)) == 0;
+    }
+    json_decref(owner);
+    return mb_finish(keys, ok);
 }
 
 static json_t *list_json(const uint8_t *data, const struct list *list)

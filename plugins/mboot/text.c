@@ -78,15 +78,36 @@ void mb_textf(struct mb_text *t, const char *fmt, ...)
         mb_text_add(t, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
+/** Four bytes as eight hex digits, in the machine's own order of bytes. */
+static uint64_t eight_digits(uint32_t four)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t x = four, letters;
+
+    /* One nibble a byte, the high one of each pair first. */
+    x = (x | x << 16) & UINT64_C(0x0000ffff0000ffff);
+    x = (x | x << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    x = (x >> 4 & UINT64_C(0x000f000f000f000f)) | (x & UINT64_C(0x000f000f000f000f)) << 8;
+    letters = (x + 6 * ones) >> 4 & ones; /* 1 where the nibble is 10 or more */
+    x += '0' * ones + ('a' - '0' - 10) * letters;
+    return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(x) : x;
+}
+
 void mb_text_hex(struct mb_text *t, const uint8_t *bytes, size_t len)
 {
     char *to = len > SIZE_MAX / 2 ? NULL : reserve(t, 2 * len);
+    size_t at = 0;
 
     if (!to)
         return;
-    for (size_t i = 0; i < len; i++) {
-        to[2 * i] = HEX[bytes[i] >> 4];
-        to[2 * i + 1] = HEX[bytes[i] & 15];
+    for (; at + 4 <= len; at += 4) {
+        const uint64_t digits = eight_digits(mb_u32(bytes + at));
+
+        memcpy(to + 2 * at, &digits, 8);
+    }
+    for (; at < len; at++) {
+        to[2 * at] = HEX[bytes[at] >> 4];
+        to[2 * at + 1] = HEX[bytes[at] & 15];
     }
     t->len += 2 * len;
 }
