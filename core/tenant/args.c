@@ -88,7 +88,7 @@ static const struct row rows[QL_ARG_COUNT] = {
     [QL_ARG_POLICY_NAME] = {{"--policy-name"},
                             MANY,
                             "NAME=STORED",
-                            "stored policy for validator NAME (repeatable)"},
+                            "stored policy for validator NAME: ima or mboot (repeatable)"},
     [QL_ARG_CONFIG_DIR] = {{"--config-dir"}, VALUE, "DIR", "folder of tenant.conf instead of the system's"},
     [QL_ARG_STATE_DIR] = {{"--state-dir"}, VALUE, "DIR", "work directory"},
     [QL_ARG_SET] = {{"--set"}, MANY, "GROUP.OPTION=VALUE", "set an option (repeatable)"},

@@ -135,6 +135,7 @@ static int read_base64(const char *path, size_t max_len, const char *checksum, c
     return *ret ? QL_OK : ql_fail_nomem(err);
 }
 
+/* Policies of validators that Keylime does not have: the file's text as it is. */
 static int read_custom(struct ql_tenant *t, json_t **ret, struct ql_err *err)
 {
     const struct ql_args *a = t->args;
@@ -143,26 +144,19 @@ static int read_custom(struct ql_tenant *t, json_t **ret, struct ql_err *err)
     *ret = custom;
     if (!custom)
         return ql_fail_nomem(err);
-    for (size_t i = 0; i < a->count[QL_ARG_POLICY] + a->count[QL_ARG_POLICY_NAME]; i++) {
-        bool is_file = i < a->count[QL_ARG_POLICY];
-        const char *text = is_file ? a->values[QL_ARG_POLICY][i]
-                                   : a->values[QL_ARG_POLICY_NAME][i - a->count[QL_ARG_POLICY]];
-        const char *equals = strchr(text, '=');
+    for (size_t i = 0; i < a->count[QL_ARG_POLICY]; i++) {
+        const char *text = a->values[QL_ARG_POLICY][i], *equals = strchr(text, '=');
         ql_auto_free uint8_t *data = NULL;
         json_t *entry;
         size_t len;
+        int r;
 
         if (!equals || !ql_component_name_ok(text, (size_t)(equals - text)))
-            return ql_fail(err, QL_EPARSE, "\"%.80s\" is not NAME=%s", text, is_file ? "FILE" : "STORED");
-        if (is_file) {
-            int r = ql_file_read(equals + 1, QL_TENANT_POLICY_MAX, &data, &len, err);
-
-            if (r < 0)
-                return r;
-            entry = json_pack("{s:s#}", "policy", (const char *)data, len);
-        } else {
-            entry = json_pack("{s:s}", "name", equals + 1);
-        }
+            return ql_fail(err, QL_EPARSE, "\"%.80s\" is not NAME=FILE", text);
+        r = ql_file_read(equals + 1, QL_TENANT_POLICY_MAX, &data, &len, err);
+        if (r < 0)
+            return r;
+        entry = memchr(data, 0, len) ? NULL : json_stringn((const char *)data, len);
         if (!entry)
             return ql_fail(err, QL_EPARSE, "policy %.80s is not UTF-8 text", text);
         if (json_object_setn_new(custom, text, (size_t)(equals - text), entry) != 0)
@@ -178,6 +172,29 @@ static const char *name_of(const struct ql_args *a, enum ql_arg first, enum ql_a
     if (!name && second != QL_ARG_COUNT)
         name = ql_arg(a, second);
     return name ? name : "";
+}
+
+/* Stored policies: the verifier keeps them for the two validators that Keylime has. */
+static int read_names(struct ql_tenant *t, struct ql_policies *p, struct ql_err *err)
+{
+    const struct ql_args *a = t->args;
+
+    for (size_t i = 0; i < a->count[QL_ARG_POLICY_NAME]; i++) {
+        const char *text = a->values[QL_ARG_POLICY_NAME][i], *equals = strchr(text, '=');
+        size_t len = equals ? (size_t)(equals - text) : 0;
+
+        if (!equals || !ql_component_name_ok(text, len))
+            return ql_fail(err, QL_EPARSE, "\"%.80s\" is not NAME=STORED", text);
+        if (len == 3 && strncmp(text, "ima", len) == 0)
+            p->runtime_policy_name = equals + 1;
+        else if (len == 5 && strncmp(text, "mboot", len) == 0)
+            p->mb_policy_name = equals + 1;
+        else
+            return ql_fail(err, QL_EUNSUPPORTED,
+                           "policies of validator %.*s are not stored by name: use --policy %.*s=FILE",
+                           (int)len, text, (int)len, text);
+    }
+    return QL_OK;
 }
 
 static int read_mb(struct ql_tenant *t, char **ret, struct ql_err *err)
@@ -213,6 +230,9 @@ static int read_all(struct ql_tenant *t, struct ql_policies *p, struct ql_err *e
 
     p->runtime_policy_name = name_of(a, QL_ARG_RUNTIME_POLICY_NAME, QL_ARG_ALLOWLIST_NAME);
     p->mb_policy_name = name_of(a, QL_ARG_MB_POLICY_NAME, QL_ARG_COUNT);
+    r = read_names(t, p, err);
+    if (r < 0)
+        return r;
     if (ql_arg_given(a, QL_ARG_ALLOWLIST) || ql_arg_given(a, QL_ARG_ALLOWLIST_URL) ||
         ql_arg_given(a, QL_ARG_RUNTIME_POLICY_URL))
         return ql_fail(err, QL_EUNSUPPORTED,
@@ -234,7 +254,7 @@ static int read_all(struct ql_tenant *t, struct ql_policies *p, struct ql_err *e
         extra |= MEASURED_BOOT_MASK;
     if (r == QL_OK)
         r = ql_tpm_policy_text(tpm_policy ? tpm_policy : "{}", extra, &p->tpm_policy, &mask, err);
-    if (r == QL_OK && (ql_arg_given(a, QL_ARG_POLICY) || ql_arg_given(a, QL_ARG_POLICY_NAME)))
+    if (r == QL_OK && ql_arg_given(a, QL_ARG_POLICY))
         r = read_custom(t, &p->custom, err);
     return r;
 }
