@@ -15,6 +15,7 @@
 #include "paths.h"
 #include "privileges.h"
 #include "registration.h"
+#include "revocation.h"
 
 static const struct ql_program PROGRAM = {
     .name = "quicklime-agent",
@@ -294,6 +295,8 @@ static int prepare(struct ql_agent *a, struct ql_err *err)
     if (r == 0)
         r = ql_bootstrap_new(a->id, &a->bootstrap, err);
     if (r == 0)
+        r = ql_revocation_new(a, &a->revocation, err);
+    if (r == 0)
         r = watch_signals(a, err);
     if (r == 0)
         r = ql_registration_new(a, registered, a, &a->registration, err);
@@ -305,6 +308,7 @@ static void agent_done(struct ql_agent *a)
     ql_tpm_thread_free(a->tpm); /* answers what is still waiting, so the server goes later */
     ql_registration_free(a->registration);
     ql_http_server_free(a->server);
+    ql_revocation_free(a->revocation);
     for (size_t i = 0; i < QL_ARRAY_LEN(a->signals); i++)
         if (a->signals[i])
             event_free(a->signals[i]);
@@ -345,6 +349,10 @@ static void run(struct ql_agent *a)
         r = read_options(a, &err);
     if (r == 0 && a->start.check_config)
         return;
+    if (r == 0 && a->try_action) {
+        a->exit_code = ql_revocation_try(a, a->try_action, a->try_event);
+        return;
+    }
     if (r == 0) {
         a->base = event_base_new();
         r = a->base ? prepare(a, &err) : ql_fail_nomem(&err);
@@ -361,9 +369,34 @@ static void run(struct ql_agent *a)
     }
 }
 
+/** `--test-action FILE EVENT`: taken out of the command line. @return arguments that are left, -1: usage */
+static int take_test_action(int argc, char **argv, struct ql_agent *a)
+{
+    int left = 0;
+
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--test-action") != 0) {
+            argv[left++] = argv[i];
+            continue;
+        }
+        if (a->try_action || argc - i < 3)
+            return -1;
+        a->try_action = argv[i + 1];
+        a->try_event = argv[i + 2];
+        i += 2;
+    }
+    return left;
+}
+
 int ql_agent_main(int argc, char **argv)
 {
     struct ql_agent a = {.lock_fd = -1};
+
+    argc = take_test_action(argc, argv, &a);
+    if (argc < 0) {
+        (void)fprintf(stderr, "quicklime-agent: --test-action takes FILE and EVENT.json, once\n");
+        return 2;
+    }
 
     /* tpm2-tss writes to stderr by itself; our own lines carry its codes in words. */
     (void)setenv("TSS2_LOG", "all+none", 0); /* the worst is noise */

@@ -59,9 +59,11 @@ struct ql_agent {
     struct ql_http_server *server;
     struct ql_bootstrap *bootstrap;
     struct ql_registration *registration;
+    struct ql_revocation *revocation;
     struct event *signals[3], *drain;
     int64_t drain_until_ns; /**< monotonic; 0: not ending */
     bool payload_allowed;
+    const char *try_action, *try_event; /**< --test-action; NULL: not asked for */
     int exit_code;
 };
 

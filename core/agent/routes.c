@@ -6,6 +6,7 @@
 #include "error.h"
 #include "log.h"
 #include "parse.h"
+#include "revocation.h"
 #include "version.h"
 
 #define ALL QL_API(2, 1), QL_API(2, 6)
@@ -38,34 +39,6 @@ static void get_info(struct ql_http_req *req, void *arg)
                            "quicklime_evidence", ql_evidence_set_names(a->evidence)));
 }
 
-static void post_revocation(struct ql_http_req *req, void *arg)
-{
-    struct ql_err err = QL_ERR_INIT;
-    ql_auto_json json_t *body = NULL;
-    const char *text = NULL;
-    size_t len = 0;
-    const uint8_t *bytes = ql_req_body(req, &len);
-
-    (void)arg;
-    if (!ql_req_is_json(req)) {
-        ql_req_replyf(req, 400, "Json deserialize error: Content-Type is not application/json");
-        return;
-    }
-    if (ql_json_parse_object((const char *)bytes, len, QL_AGENT_BODY_MAX, &body, &err) < 0) {
-        ql_req_replyf(req, 400, "Json deserialize error: %s", err.text);
-        return;
-    }
-    if (ql_json_get_text(body, "msg", &text, &len, &err) < 0 ||
-        ql_json_get_text(body, "signature", &text, &len, &err) < 0) {
-        ql_req_replyf(req, 400, "Json deserialize error: %s", err.text);
-        return;
-    }
-    /* Without a revocation certificate nothing can be verified, so nothing is believed: spec/agent.md 6.3, step 1. */
-    ql_log(QL_WARN, "revocation", "peer=%s: message dropped: no revocation certificate is loaded",
-           ql_req_peer(req));
-    ql_req_reply(req, 200, NULL, json_null());
-}
-
 const struct ql_route QL_AGENT_ROUTES[] = {
     {QL_GET, "/version", 0, 0, QL_WHO_PUBLIC, "version", 0, get_version, "API versions served"},
     {QL_GET, "/agent/info", QL_API(2, 2), QL_API(2, 6), QL_WHO_PUBLIC, "agent_info", 0, get_info,
@@ -82,7 +55,7 @@ const struct ql_route QL_AGENT_ROUTES[] = {
     {QL_GET, "/quotes/integrity", ALL, QL_WHO_PUBLIC, "quotes_integrity", 0, ql_agent_get_integrity,
      "quote of the PCRs asked for, with the logs behind them"},
     {QL_POST, "/notifications/revocation", ALL, QL_WHO_PUBLIC, "notifications_revocation", QL_AGENT_BODY_MAX,
-     post_revocation, "a revocation message"},
+     ql_agent_post_revocation, "a revocation message"},
     {0},
 };
 

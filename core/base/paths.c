@@ -10,3 +10,13 @@ const char *ql_worker_path(const char *option)
 {
     return *option != '\0' ? option : QL_INSTALL_WORKER;
 }
+
+const char *ql_action_runner_path(const char *option)
+{
+    return *option != '\0' ? option : QL_INSTALL_LIBEXEC "/quicklime-actionrunner";
+}
+
+const char *ql_actiond_path(const char *option)
+{
+    return *option != '\0' ? option : QL_INSTALL_LIBEXEC "/quicklime-actiond";
+}

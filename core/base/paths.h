@@ -6,3 +6,7 @@
 const char *ql_plugin_dir(const char *option);
 /** @return @p option, or the installed quicklime-worker when it is empty. Static or borrowed. */
 const char *ql_worker_path(const char *option);
+/** @return @p option, or the installed quicklime-actionrunner when it is empty. Static or borrowed. */
+const char *ql_action_runner_path(const char *option);
+/** @return @p option, or the installed quicklime-actiond when it is empty. Static or borrowed. */
+const char *ql_actiond_path(const char *option);

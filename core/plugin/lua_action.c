@@ -122,7 +122,7 @@ void ql_lua_action_init(struct ql_lua_component *c, uint32_t sites)
         .head = {.size = sizeof(struct ql_action),
                  .kind = QL_KIND_ACTION,
                  .name = c->name,
-                 .flags = sites | QL_ACTION_CAN_DRY_RUN},
+                 .flags = sites},
         .run = run,
     };
 }

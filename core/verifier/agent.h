@@ -103,6 +103,7 @@ struct ql_agent {
     int severity;           /**< level of the failure that is going on, -1: none */
     int64_t attestation_count, last_received_quote, last_successful_attestation;
     char hash_alg[QL_ALG_NAME_MAX + 1], enc_alg[QL_ALG_NAME_MAX + 1], sign_alg[QL_ALG_NAME_MAX + 1];
+    int64_t told_seq; /**< newest event of the outbox that it is being, or was, told of */
 };
 
 /** An agent as loaded from the store: its row and the contents of its policies. */
@@ -145,6 +146,8 @@ int ql_agent_add(struct ql_verifier *v, const struct ql_loaded *loaded, struct q
                  struct ql_err *err);
 /** Stop what is under way, leave the table, free. */
 void ql_agent_remove(struct ql_agent *a);
+/** Have a->peer. */
+int ql_agent_connect(struct ql_agent *a, struct ql_err *err);
 /** Let go of what is under way: its end will change nothing. The timer is stopped too. */
 void ql_agent_halt(struct ql_agent *a);
 

@@ -5,7 +5,7 @@
 #include "failing.h"
 #include "journal.h"
 #include "message.h"
-#include "notifier.h"
+#include "outbox.h"
 #include "verifier.h"
 
 void ql_failing_free(struct ql_failing *f)
@@ -66,7 +66,6 @@ static int add_notification(struct ql_txn *t, struct ql_failing *f, const struct
         .message = text,
         .created_ns = f->time_ns,
         .expires_ns = f->expires_ns,
-        .pending = (char *)(uintptr_t)ql_outbox_pending(),
     };
 
     if (!text || asprintf(&address, "%s:%lld", row->ip ? row->ip : "", (long long)row->port) < 0)

@@ -58,7 +58,7 @@ static void not_reached(struct ql_agent *a, const char *why)
         ql_poll_retry(a, QL_FAIL_CONTACT, "internal.verifier.not_reachable", why);
 }
 
-static int connect_peer(struct ql_agent *a, struct ql_err *err)
+int ql_agent_connect(struct ql_agent *a, struct ql_err *err)
 {
     const struct ql_peer_config config = {
         .host = a->ip,
@@ -75,7 +75,7 @@ void ql_poll_call(struct ql_op *op, const struct ql_call *call, ql_call_done don
 {
     struct ql_agent *a = op->agent;
     struct ql_err err = QL_ERR_INIT;
-    int r = connect_peer(a, &err);
+    int r = ql_agent_connect(a, &err);
 
     if (r == QL_OK)
         r = ql_peer_call(a->peer, call, done, op, &err);

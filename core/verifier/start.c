@@ -432,9 +432,12 @@ static void warn_of_notifiers(const struct ql_verifier *v)
 {
     size_t count = ql_config_count(v->config, "revocations", "enabled_revocation_notifications");
 
-    for (size_t i = 0; i < count; i++)
-        ql_log(QL_WARN, "main", "revocation notifier %s is not offered: failures are written to the log",
-               ql_config_item(v->config, "revocations", "enabled_revocation_notifications", i));
+    for (size_t i = 0; i < count; i++) {
+        const char *name = ql_config_item(v->config, "revocations", "enabled_revocation_notifications", i);
+
+        if (strcmp(name, "agent") != 0)
+            ql_log(QL_WARN, "main", "revocation notifier %s is not offered", name);
+    }
 }
 
 int ql_verifier_start(struct ql_verifier *v, struct ql_err *err)

@@ -210,7 +210,8 @@ class Lab:
         state.mkdir(exist_ok=True)
         rows = {"uuid": AGENT_ID, "port": self.ports[name], "contact_port": self.ports[name],
                 "registrar_port": self.ports["registrar"], "tcti": self.tcti,
-                "trusted_client_ca": [str(self.ca / "cacert.crt")], "plugin_dir": str(self.plugins), "run_as": ""}
+                "trusted_client_ca": [str(self.ca / "cacert.crt")], "plugin_dir": str(self.plugins), "run_as": "",
+                "action_runner_path": str(self.bin / "quicklime-actionrunner")}
         rows.update(options)
         folder = self.dir / f"{name}.d"
         folder.mkdir(exist_ok=True)
