@@ -110,7 +110,7 @@ int main(int argc, char **argv)
     struct bytes file = {0};
 
     make_log(&made, &MADE_SHA256, 1);
-    make_boot(&made, 500, 110);
+    make_boot(&made, 1400, 500, 110);
     bytes = made.bytes.p;
     len = made.bytes.len;
     if (argc > 1) {

@@ -205,8 +205,11 @@ static inline void make_variable_event(struct made_log *l, uint32_t pcr, uint32_
     make_done(data);
 }
 
-/** What a machine with Secure Boot, shim and GRUB logs: @p revoked entries in dbx and @p commands of GRUB set its size. */
-static inline void make_boot(struct made_log *l, size_t revoked, size_t commands)
+/**
+ * What a machine with Secure Boot, shim and GRUB logs. Its size is set by the bytes of each certificate, the entries of dbx
+ * and the commands of GRUB.
+ */
+static inline void make_boot(struct made_log *l, size_t cert_len, size_t revoked, size_t commands)
 {
     struct made m = {0};
 
@@ -214,11 +217,11 @@ static inline void make_boot(struct made_log *l, size_t revoked, size_t commands
     make_event(l, 0, 0x80000008, "\0\0\x82\0\0\0\0\0\0\0\x0e\0\0\0\0\0", 16, "volume", 6);
     make_bytes(&m, "\1", 1);
     make_variable_event(l, 7, 0x80000001, MAKE_GLOBAL, "SecureBoot", &m);
-    m = make_siglist(MAKE_X509, 1, 900);
+    m = make_siglist(MAKE_X509, 1, cert_len);
     make_variable_event(l, 7, 0x80000001, MAKE_GLOBAL, "PK", &m);
-    m = make_siglist(MAKE_X509, 1, 1500);
+    m = make_siglist(MAKE_X509, 1, cert_len);
     make_variable_event(l, 7, 0x80000001, MAKE_GLOBAL, "KEK", &m);
-    m = make_siglist(MAKE_X509, 1, 1500);
+    m = make_siglist(MAKE_X509, 1, cert_len);
     make_variable_event(l, 7, 0x80000001, MAKE_SECURITY, "db", &m);
     m = make_siglist(MAKE_SHA256, revoked, 32);
     make_variable_event(l, 7, 0x80000001, MAKE_SECURITY, "dbx", &m);
