@@ -20,6 +20,7 @@ enum {
 };
 
 struct ima_pattern;
+struct ima_matcher; /**< working memory that patterns share: they run one at a time */
 
 enum ima_match {
     IMA_NO_MATCH,
@@ -34,6 +35,11 @@ enum ima_match {
  */
 int ima_pattern_new(const struct ql_host *host, const uint8_t *text, size_t len, bool is_full,
                     struct ima_pattern **ret, struct ql_err *err);
+/** From PCRE2's own syntax, on shared memory. */
+int ima_pattern_new_raw(const struct ql_host *host, const uint8_t *text, size_t len, bool is_full,
+                        struct ima_matcher *matcher, struct ima_pattern **ret, struct ql_err *err);
+int ima_matcher_new(const struct ql_host *host, struct ima_matcher **ret, struct ql_err *err);
+void ima_matcher_free(struct ima_matcher *m);
 void ima_pattern_free(struct ima_pattern *p);
 size_t ima_pattern_size(const struct ima_pattern *p);
 enum ima_match ima_pattern_match(const struct ima_pattern *p, const uint8_t *subject, size_t len);
