@@ -88,7 +88,7 @@ static int make_config(const struct setup *s, struct ql_config **ret, struct ql_
 
     if (r < 0)
         return ql_fail(err, QL_EPARSE, "set-up: plugins' options are missing");
-    return ql_config_load_text("worker", text, ret, err);
+    return ql_config_load_text("worker", text, NULL, 0, ret, err);
 }
 
 static int load_plugins(struct ql_worker *w, const struct setup *s, struct ql_config *config,

@@ -288,14 +288,17 @@ int ql_config_load(const char *program, const struct ql_option_group *groups, co
     return QL_OK;
 }
 
-int ql_config_load_text(const char *where, const char *text, struct ql_config **ret, struct ql_err *err)
+int ql_config_load_text(const char *where, const char *text, const struct ql_setting *settings,
+                        size_t setting_count, struct ql_config **ret, struct ql_err *err)
 {
     ql_auto(ql_config_freep) struct ql_config *c = calloc(1, sizeof *c);
     int r;
 
     if (!c || !(c->program = strdup(where)))
         return ql_fail_nomem(err);
-    r = ql_config_file_parse(where, text, strlen(text), &c->files[0], err);
+    r = copy_settings(c, settings, setting_count, err);
+    if (r == QL_OK)
+        r = ql_config_file_parse(where, text, strlen(text), &c->files[0], err);
     if (r < 0)
         return r;
     c->file_count = 1;

@@ -81,8 +81,9 @@ const struct ql_options *ql_config_options(struct ql_config *c, const char *grou
  */
 int ql_config_text(const struct ql_config *c, const char *const *names, size_t count, char **ret,
                    struct ql_err *err);
-/** Load such a text and nothing else: groups come by ql_config_add_group(). @param where begins messages */
-int ql_config_load_text(const char *where, const char *text, struct ql_config **ret, struct ql_err *err);
+/** Load such a text and settings: groups come by ql_config_add_group(). @param where begins messages about the text */
+int ql_config_load_text(const char *where, const char *text, const struct ql_setting *settings,
+                        size_t setting_count, struct ql_config **ret, struct ql_err *err);
 
 /** --show-config: `group.option = value  # origin`, values as in a file; secrets as "***". */
 void ql_config_show(const struct ql_config *c, FILE *out);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +20,7 @@ static const char usage[] =
     "  --state FILE        go on from the state in FILE, if it exists, and write the new one after a pass\n"
     "  --plugin FILE       also load this plugin (.so or .lua); may be given several times\n"
     "  --plugin-dir DIR    where the plugins for Keylime's policies are\n"
+    "  --set GROUP.OPTION=VALUE   an option of a plugin; may be given several times\n"
     "  --pairs DIR         judge each two files of DIR in both orders: neither may change the other's "
     "result\n"
     "  --limits            judge with a quarter of a worker's time and memory\n"
@@ -32,45 +32,67 @@ static const char usage[] =
 /* Validators of the policies that Keylime knows. Where one is missing, a policy for it fails. */
 static const char *const own_plugins[] = {"tpm-policy", "ima", "mboot"};
 
-static int load_named(const struct ql_verify_options *o, struct ql_registry *r, bool *own, struct ql_err *err)
+static int open_named(const struct ql_verify_options *o, struct ql_verify_plugins *p, struct ql_err *err)
 {
     for (size_t i = 0; i < o->plugin_count; i++) {
-        struct ql_plugin_file f = {.fd = -1};
-        int result = ql_plugin_path_open(o->plugins[i], &f, err);
+        int r = ql_plugin_path_open(o->plugins[i], &p->files[p->count], err);
 
-        if (result == QL_OK)
-            result = ql_registry_load(r, &f, NULL, err);
-        for (size_t k = 0; k < QL_ARRAY_LEN(own_plugins); k++)
-            own[k] = own[k] || strcmp(f.name, own_plugins[k]) == 0;
-        ql_plugin_file_close(&f);
-        if (result < 0)
-            return result;
+        if (r < 0)
+            return r;
+        p->count++;
     }
     return QL_OK;
 }
 
-int ql_verify_load(const struct ql_verify_options *o, struct ql_registry **ret, struct ql_err *err)
+int ql_verify_open(const struct ql_verify_options *o, struct ql_verify_plugins *ret, struct ql_err *err)
 {
-    const struct ql_registry_config config = {.sites = UINT32_C(1) << QL_KIND_VALIDATOR};
-    ql_auto(ql_registry_freep) struct ql_registry *r = NULL;
     const char *dir = ql_plugin_dir(o->plugin_dir ? o->plugin_dir : "");
-    bool given[QL_ARRAY_LEN(own_plugins)] = {false};
-    int result = ql_registry_new(&config, &r, err);
+    struct ql_verify_plugins p = {.count = 0};
+    int r = open_named(o, &p, err);
+    const size_t named = p.count;
+
+    for (size_t i = 0; r == QL_OK && i < QL_ARRAY_LEN(own_plugins); i++) {
+        bool given = false;
+
+        for (size_t k = 0; k < named; k++)
+            given = given || strcmp(p.files[k].name, own_plugins[i]) == 0;
+        if (given)
+            continue;
+        r = ql_plugin_file_open(dir, own_plugins[i], &p.files[p.count], err);
+        if (r == QL_OK)
+            p.count++;
+        else if (r == QL_ENOTFOUND)
+            r = QL_OK;
+    }
+    if (r < 0) {
+        ql_verify_close(&p);
+        return r;
+    }
+    *ret = p;
+    return QL_OK;
+}
+
+void ql_verify_close(struct ql_verify_plugins *p)
+{
+    while (p->count > 0)
+        ql_plugin_file_close(&p->files[--p->count]);
+}
+
+int ql_verify_load(const struct ql_verify_options *o, const struct ql_verify_plugins *p,
+                   struct ql_registry **ret, struct ql_err *err)
+{
+    const struct ql_registry_config kinds = {.sites = UINT32_C(1) << QL_KIND_VALIDATOR};
+    /* As long as the process: plugins read their options from it at any time. */
+    static struct ql_config *config;
+    ql_auto(ql_registry_freep) struct ql_registry *r = NULL;
+    int result = ql_config_load_text("verify", "", o->settings, o->setting_count, &config, err);
 
     if (result == QL_OK)
-        result = load_named(o, r, given, err);
-    for (size_t i = 0; result == QL_OK && i < QL_ARRAY_LEN(own_plugins); i++) {
-        struct ql_plugin_file f = {.fd = -1};
-
-        if (given[i])
-            continue;
-        result = ql_plugin_file_open(dir, own_plugins[i], &f, err);
-        if (result == QL_OK)
-            result = ql_registry_load(r, &f, NULL, err);
-        else if (result == QL_ENOTFOUND)
-            result = QL_OK;
-        ql_plugin_file_close(&f);
-    }
+        result = ql_registry_new(&kinds, &r, err);
+    for (size_t i = 0; result == QL_OK && i < p->count; i++)
+        result = ql_registry_load(r, &p->files[i], config, err);
+    if (result == QL_OK)
+        result = ql_config_finish(config, err);
     if (result == QL_OK)
         result = ql_registry_order(r, err);
     if (result == QL_OK)
@@ -92,45 +114,64 @@ static int read_state(const char *path, json_t **ret, struct ql_err *err)
     return r == QL_OK ? ql_json_parse_object((const char *)text, len, len, ret, err) : r;
 }
 
-static int write_state(const char *path, const json_t *state, struct ql_err *err)
+int ql_verify_read(const struct ql_verify_options *o, const char *path, struct ql_verify_input *ret,
+                   struct ql_err *err)
 {
-    ql_auto_free char *text = NULL;
-
-    if (!path || !state)
-        return QL_OK;
-    text = json_dumps(state, JSON_INDENT(2));
-    return text ? ql_file_write(path, 0600, text, strlen(text), err) : ql_fail_nomem(err);
-}
-
-/* What cannot be judged for a reason of ours is not valid. */
-static json_t *failure_object(const char *type, const char *message)
-{
-    return json_pack("{s:b, s:{}, s:[{s:s, s:{s:s}}]}", "valid", 0, "claims", "failures", "type", type,
-                     "context", "message", message);
-}
-
-int ql_verify_file(const struct ql_verify_options *o, const struct ql_registry *registry, const char *path,
-                   json_t **result, struct ql_err *err)
-{
-    ql_auto_free uint8_t *body = NULL;
-    ql_auto_json json_t *state = NULL, *new_state = NULL;
-    size_t len = 0;
-    int http = 0, r = ql_file_read(path, QL_VERIFY_FILE_MAX, &body, &len, err);
+    struct ql_verify_input in = {0};
+    int r = ql_file_read(path, QL_VERIFY_FILE_MAX, &in.body, &in.len, err);
 
     if (r == QL_OK)
-        r = read_state(o->state, &state, err);
-    if (r < 0)
-        return QL_VERIFY_UNUSABLE;
-    r = ql_verify_oneshot(registry, (const char *)body, len, true, state, &new_state, result, &http, err);
-    if (r == QL_EPARSE)
-        return QL_VERIFY_UNUSABLE;
+        r = read_state(o->state, &in.state, err);
+    if (r < 0) {
+        ql_verify_input_done(&in);
+        return r;
+    }
+    *ret = in;
+    return QL_OK;
+}
+
+void ql_verify_input_done(struct ql_verify_input *in)
+{
+    free(in->body);
+    json_decref(in->state);
+    *in = (struct ql_verify_input){0};
+}
+
+json_t *ql_verify_failed(const char *type, const char *message, const char *limit)
+{
+    return json_pack("{s:b, s:{}, s:[{s:s, s:{s:s, s:s*}}]}", "valid", 0, "claims", "failures", "type", type,
+                     "context", "message", message, "limit", limit);
+}
+
+int ql_verify_body(const struct ql_registry *registry, const struct ql_verify_input *in, json_t **result,
+                   json_t **new_state, struct ql_err *err)
+{
+    int http = 0, r = ql_verify_oneshot(registry, (const char *)in->body, in->len, true, in->state, new_state,
+                                        result, &http, err);
+
+    /* What cannot be judged for a reason of ours is not valid. */
     if (r == QL_EUNSUPPORTED)
-        *result = failure_object("default.invalid_param", err->text);
-    else if (r < 0)
-        *result = failure_object("internal.error", err->text);
-    if (r == QL_OK && write_state(o->state, new_state, err) < 0)
-        return QL_VERIFY_UNUSABLE;
-    return *result && json_is_true(json_object_get(*result, "valid")) ? QL_VERIFY_VALID : QL_VERIFY_INVALID;
+        *result = ql_verify_failed("default.invalid_param", err->text, NULL);
+    else if (r == QL_ENOMEM)
+        *result = ql_verify_failed(QL_VERIFY_LIMIT_EVENT, err->text, "memory");
+    else if (r < 0 && r != QL_EPARSE)
+        *result = ql_verify_failed("internal.error", err->text, NULL);
+    return r == QL_EPARSE ? r : *result ? QL_OK : ql_fail_nomem(err);
+}
+
+/* GROUP.OPTION=VALUE; cut in place. */
+static int add_setting(struct ql_verify_options *o, char *text)
+{
+    char *dot = strchr(text, '.'), *equals = dot ? strchr(dot, '=') : NULL;
+
+    if (!equals || o->setting_count == QL_VERIFY_SETTINGS_MAX) {
+        fprintf(stderr, "quicklime-verify: --set takes GROUP.OPTION=VALUE, at most %d times\n",
+                QL_VERIFY_SETTINGS_MAX);
+        return -1;
+    }
+    *dot = *equals = '\0';
+    o->settings[o->setting_count++] = (struct ql_setting){text, dot + 1, equals + 1};
+    return 0;
 }
 
 static int read_options(int argc, char **argv, struct ql_verify_options *o, int *exit_code)
@@ -141,6 +182,7 @@ static int read_options(int argc, char **argv, struct ql_verify_options *o, int 
         PLUGIN_DIR,
         PAIRS,
         LIMITS,
+        SET,
         VERSION,
         HELP
     };
@@ -150,6 +192,7 @@ static int read_options(int argc, char **argv, struct ql_verify_options *o, int 
         {"plugin-dir", required_argument, NULL, PLUGIN_DIR},
         {"pairs", required_argument, NULL, PAIRS},
         {"limits", no_argument, NULL, LIMITS},
+        {"set", required_argument, NULL, SET},
         {"version", no_argument, NULL, VERSION},
         {"help", no_argument, NULL, HELP},
         {NULL, 0, NULL, 0},
@@ -179,6 +222,10 @@ static int read_options(int argc, char **argv, struct ql_verify_options *o, int 
         case LIMITS:
             o->limits = true;
             break;
+        case SET:
+            if (add_setting(o, optarg) < 0)
+                return -1;
+            break;
         case VERSION:
             printf("quicklime-verify %s\n", ql_version());
             *exit_code = QL_VERIFY_VALID;
@@ -199,23 +246,6 @@ static int read_options(int argc, char **argv, struct ql_verify_options *o, int 
     return 0;
 }
 
-static int judge_here(const struct ql_verify_options *o, struct ql_err *err)
-{
-    ql_auto_json json_t *result = NULL;
-    ql_auto(ql_registry_freep) struct ql_registry *registry = NULL;
-    int code;
-
-    if (ql_verify_load(o, &registry, err) < 0)
-        return QL_VERIFY_UNUSABLE;
-    code = ql_verify_file(o, registry, o->file, &result, err);
-    if (result &&
-        (json_dumpf(result, stdout, JSON_INDENT(2)) != 0 || putchar('\n') == EOF || fflush(stdout) != 0)) {
-        (void)ql_fail(err, QL_EIO, "result cannot be written: %s", strerror(errno)); /* the code says it */
-        return QL_VERIFY_UNUSABLE;
-    }
-    return code;
-}
-
 int ql_verify_main(int argc, char **argv)
 {
     struct ql_verify_options o = {0};
@@ -225,7 +255,7 @@ int ql_verify_main(int argc, char **argv)
     ql_log_setup("quicklime-verify", QL_WARN, QL_LOG_LOGFMT);
     if (read_options(argc, argv, &o, &code) < 0)
         return code;
-    code = o.pairs ? ql_verify_pairs(&o, &err) : o.limits ? ql_verify_limits(&o, &err) : judge_here(&o, &err);
+    code = o.pairs ? ql_verify_pairs(&o, &err) : ql_verify_one(&o, &err);
     if (code == QL_VERIFY_UNUSABLE)
         fprintf(stderr, "quicklime-verify: %s\n", err.text);
     return code;

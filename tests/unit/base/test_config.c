@@ -85,7 +85,7 @@ static void text_for_another_process_brings_every_type_back_with_its_secrets(voi
         QL_OK);
     assert_int_equal(ql_config_text(c, names, 2, &text, &err), QL_OK);
     assert_null(strstr(text, "zmq_port")); /* defaults stay at home */
-    assert_int_equal(ql_config_load_text("worker", text, &copy, &err), QL_OK);
+    assert_int_equal(ql_config_load_text("worker", text, NULL, 0, &copy, &err), QL_OK);
     assert_int_equal(ql_config_finish(copy, &err), QL_EPARSE); /* nobody has claimed the groups yet */
     for (size_t i = 0; i < 2; i++)
         assert_int_equal(ql_config_add_group(copy, &groups[i], &err), QL_OK);

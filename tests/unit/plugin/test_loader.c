@@ -323,7 +323,7 @@ static void rows_alone_are_checked_without_calling_the_plugin(void **state)
     workers = new_registry(NULL);
     /* What the worker gets is what the file said: there init is called. */
     assert_int_equal(ql_registry_config_text(r, config, &text, &err), QL_OK);
-    assert_int_equal(ql_config_load_text("worker", text, &copy, &err), QL_OK);
+    assert_int_equal(ql_config_load_text("worker", text, NULL, 0, &copy, &err), QL_OK);
     assert_int_equal(ql_registry_load_all(workers, f->path, names, 1, copy, &err), QL_ERANGE);
     assert_non_null(strstr(err.text, "first=x, y second=z"));
 }

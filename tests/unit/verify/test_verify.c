@@ -1,123 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <fcntl.h>
-#include <sys/wait.h>
-
-#include "../attest/judge.h"
-#include "verify.h"
-
-#define PROGRAM QL_BINARY_DIR "/bin/quicklime-verify"
-#define PLUGINS QL_BINARY_DIR "/plugins"
-#define HOSTILE QL_BINARY_DIR "/tests/sdk/bad-attest/hostile.so"
-#define LEAKY   QL_BINARY_DIR "/tests/sdk/bad-attest/leaky.so"
-
-struct bench {
-    char dir[64];
-    char out[128], err[128], state[128];
-    json_t *file;
-};
-
-static int setup(void **state)
-{
-    struct bench *b = calloc(1, sizeof *b);
-
-    *state = b;
-    if (access(PROGRAM, X_OK) != 0)
-        fail_msg(PROGRAM " has not been built");
-    strcpy(b->dir, "/tmp/quicklime-verify-XXXXXX");
-    assert_non_null(mkdtemp(b->dir));
-    snprintf(b->out, sizeof b->out, "%s/out", b->dir);
-    snprintf(b->err, sizeof b->err, "%s/err", b->dir);
-    snprintf(b->state, sizeof b->state, "%s/state", b->dir);
-    b->file = vectors("agent/quotes_valid.json");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct bench *b = *state;
-    const char *const argv[] = {"rm", "-rf", b->dir, NULL};
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        execv("/bin/rm", (char *const *)(uintptr_t)argv);
-        _exit(1);
-    }
-    waitpid(pid, NULL, 0);
-    json_decref(b->file);
-    free(b);
-    return 0;
-}
-
-/* @return exit code; -1 when it did not exit */
-static int run(struct bench *b, const char *const *args)
-{
-    const char *argv[16] = {"quicklime-verify", "--plugin-dir", PLUGINS};
-    int status, n = 3;
-    pid_t pid;
-
-    for (; *args; args++)
-        argv[n++] = *args;
-    argv[n] = NULL;
-    pid = fork();
-    if (pid == 0) {
-        int out = open(b->out, O_WRONLY | O_CREAT | O_TRUNC, 0600),
-            err = open(b->err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-
-        dup2(out, 1);
-        dup2(err, 2);
-        execv(PROGRAM, (char *const *)(uintptr_t)argv);
-        _exit(99);
-    }
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-#define RUN(b, ...) run(b, (const char *const[]){__VA_ARGS__, NULL})
-
-static json_t *printed(struct bench *b)
-{
-    json_error_t why;
-    json_t *j = json_load_file(b->out, 0, &why);
-
-    if (!j)
-        fail_msg("%s", why.text);
-    return j;
-}
-
-static char *complaint(struct bench *b)
-{
-    uint8_t *text = NULL;
-    size_t len;
-
-    assert_int_equal(ql_file_read(b->err, 65536, &text, &len, NULL), QL_OK);
-    return (char *)text;
-}
-
-static void write_text(struct bench *b, const char *name, const char *text, char *path)
-{
-    snprintf(path, 128, "%s/%s", b->dir, name);
-    assert_int_equal(ql_file_write(path, 0600, text, strlen(text), NULL), QL_OK);
-}
-
-static void write_json(struct bench *b, const char *name, const json_t *j, char *path)
-{
-    char *text = json_dumps(j, 0);
-
-    write_text(b, name, text, path);
-    free(text);
-}
-
-/* Body of a recorded case with a policy of another validator. */
-static json_t *body_of(struct bench *b, const char *name, const char *validator, const char *policy)
-{
-    const json_t *c = case_named(b->file, name);
-
-    return json_pack("{s:s, s:{s:O, s:O, s:O, s:s, s:O, s:O, s:O, s:{s:s}}}", "type", "tpm", "data", "quote",
-                     json_object_get(c, "quote"), "nonce", json_object_get(c, "nonce"), "hash_alg",
-                     json_object_get(c, "hash_alg"), "tpm_ek", "any", "tpm_ak", json_object_get(c, "ak_tpm"),
-                     "pubkey", json_object_get(c, "nk_pub_pem"), "mask", json_object_get(c, "mask"),
-                     "policies", validator, policy);
-}
+#include "bench.h"
 
 static void exit_codes_follow_the_recorded_verdicts(void **state)
 {
@@ -296,6 +178,63 @@ static void limits_end_what_takes_too_long(void **state)
     json_decref(body);
 }
 
+/* What a worker would not survive is a failure here, too, with the name of the limit. */
+static void plugins_that_crash_or_break_out_fail_closed(void **state)
+{
+    static const struct {
+        const char *plugin, *validator, *policy, *limit;
+    } cases[] = {
+        {QL_BINARY_DIR "/tests/sdk/bad/crash-in-validate.so", "crash-in-validate", "{}", "crash"},
+        {HOSTILE, "hostile", "abort", "crash"},
+#ifndef QL_SANITIZED /* their runtime opens files, and takes some signals for itself */
+        {HOSTILE, "hostile", "open", "system call"},
+#endif
+        {HOSTILE, "hostile", "socket", "system call"},
+    };
+    struct bench *b = *state;
+    char path[128];
+
+    for (size_t i = 0; i < QL_ARRAY_LEN(cases); i++) {
+        json_t *body = body_of(b, "ecc256_ecdsa_sha256_maskff", cases[i].validator, cases[i].policy), *result;
+        const json_t *failure;
+
+        write_json(b, "f.json", body, path);
+        if (RUN(b, "--plugin", cases[i].plugin, path) != 1)
+            fail_msg("%s", cases[i].policy);
+        result = printed(b);
+        failure = json_array_get(json_object_get(result, "failures"), 0);
+        assert_string_equal(text_of(failure, "type"), "qoute_validation.worker_limit");
+#ifndef QL_SANITIZED
+        assert_string_equal(text_of(json_object_get(failure, "context"), "limit"), cases[i].limit);
+#endif
+        json_decref(result);
+        json_decref(body);
+    }
+}
+
+static void options_of_a_plugin_come_from_the_command_line(void **state)
+{
+    static const char options[] = QL_BINARY_DIR "/tests/sdk/bad/options.so";
+    struct bench *b = *state;
+    json_t *body = body_of(b, "ecc256_ecdsa_sha256_maskff", "options", "{}");
+    char path[128], *text;
+
+    write_json(b, "f.json", body, path);
+    assert_int_equal(RUN(b, "--plugin", options, path), 0);
+    assert_int_equal(
+        RUN(b, "--plugin", options, "--set", "options.fail=true", "--set", "options.count=12", path), 2);
+    text = complaint(b);
+    assert_non_null(strstr(text, "count=12"));
+    free(text);
+    assert_int_equal(RUN(b, "--plugin", options, "--set", "options.colour=red", path), 2);
+    assert_int_equal(RUN(b, "--plugin", options, "--set", "gadget.colour=red", path), 2);
+    text = complaint(b);
+    assert_non_null(strstr(text, "unknown group gadget"));
+    free(text);
+    assert_int_equal(RUN(b, "--set", "nonsense", path), 2);
+    json_decref(body);
+}
+
 static void pairs_find_a_plugin_that_remembers_agents(void **state)
 {
     struct bench *b = *state;
@@ -341,6 +280,8 @@ int main(void)
         VERIFY_TEST(policy_without_validator_never_passes),
         VERIFY_TEST(state_goes_on_from_file_to_file),
         VERIFY_TEST(limits_end_what_takes_too_long),
+        VERIFY_TEST(plugins_that_crash_or_break_out_fail_closed),
+        VERIFY_TEST(options_of_a_plugin_come_from_the_command_line),
         VERIFY_TEST(pairs_find_a_plugin_that_remembers_agents),
     };
 
