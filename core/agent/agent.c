@@ -24,6 +24,9 @@ static const struct ql_program PROGRAM = {
     .groups = QL_AGENT_GROUPS,
 };
 
+/** Options of the agent's own group, under Keylime's names, that belong to evidence plugins. */
+static const char *const HANDED_DOWN[] = {"ima_ml_path", "measuredboot_ml_path"};
+
 /* ---- before the loop ---- */
 
 static int load_plugins(struct ql_agent *a, struct ql_err *err)
@@ -37,6 +40,10 @@ static int load_plugins(struct ql_agent *a, struct ql_err *err)
         return r;
     for (size_t i = 0; i < count; i++)
         names[i] = ql_config_item(a->config, "agent", "plugins", i);
+    for (size_t i = 0; r == QL_OK && i < QL_ARRAY_LEN(HANDED_DOWN); i++)
+        r = ql_config_hand_down(a->start.config, "agent", HANDED_DOWN[i], err);
+    if (r < 0)
+        return r;
     r = ql_registry_load_all(a->registry, ql_plugin_dir(ql_config_string(a->config, "agent", "plugin_dir")),
                              names, count, a->start.config, err);
     return r < 0 ? r : ql_config_finish(a->config, err);

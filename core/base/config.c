@@ -142,6 +142,27 @@ static int set_defaults(struct ql_config_group *g, struct ql_err *err)
     return r;
 }
 
+/* What the program's own groups hand down. */
+static int set_from_handed(const struct ql_config *c, struct ql_config_group *g, struct ql_err *err)
+{
+    for (size_t i = 0; i < c->handed_count; i++) {
+        const struct ql_config_handed *h = &c->handed[i];
+        const struct ql_config_value *set = &h->group->values[h->row];
+        struct ql_config_value value = {0};
+        size_t index;
+        const struct ql_option *row = ql_config_find_row(g, h->group->rows[h->row].name, &index);
+        int r;
+
+        if (!row || row->type != QL_OPT_STRING || strcmp(set->origin, "default") == 0)
+            continue;
+        r = ql_config_value_from_text(row, set->text, set->origin, &value, err);
+        if (r < 0)
+            return r;
+        replace(g, index, &value);
+    }
+    return QL_OK;
+}
+
 static int set_from_file(struct ql_config_group *g, const struct ql_config_file *f, struct ql_err *err)
 {
     const config_setting_t *group = config_setting_get_member(config_root_setting(&f->config), g->name);
@@ -241,6 +262,8 @@ int ql_config_add_group(struct ql_config *c, const struct ql_option_group *group
     r = group_new(group, &g, err);
     if (r == QL_OK)
         r = set_defaults(g, err);
+    if (r == QL_OK)
+        r = set_from_handed(c, g, err);
     for (size_t i = 0; r == QL_OK && i < c->file_count; i++)
         r = set_from_file(g, &c->files[i], err);
     if (r == QL_OK)
@@ -250,6 +273,20 @@ int ql_config_add_group(struct ql_config *c, const struct ql_option_group *group
     if (r == QL_OK)
         c->groups[c->group_count++] = ql_steal(g);
     return r;
+}
+
+int ql_config_hand_down(struct ql_config *c, const char *group, const char *name, struct ql_err *err)
+{
+    struct ql_config_handed h = {.group = ql_config_find_group(c, group)};
+    const struct ql_option *row = h.group ? ql_config_find_row(h.group, name, &h.row) : NULL;
+
+    if (!row || row->type != QL_OPT_STRING)
+        abort(); /* as for reading an option that no row has */
+    if (c->handed_count >= QL_CONFIG_HANDED_MAX)
+        return ql_fail(err, QL_ELIMIT, "more than %d options are handed down to plugins",
+                       QL_CONFIG_HANDED_MAX);
+    c->handed[c->handed_count++] = h;
+    return QL_OK;
 }
 
 static int copy_settings(struct ql_config *c, const struct ql_setting *settings, size_t count,

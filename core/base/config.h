@@ -20,7 +20,8 @@
 #include "cleanup.h"
 
 enum {
-    QL_CONFIG_FILE_MAX = 1024 * 1024 /**< bytes of one file */
+    QL_CONFIG_FILE_MAX = 1024 * 1024, /**< bytes of one file */
+    QL_CONFIG_HANDED_MAX = 8          /**< options handed down to plugins */
 };
 
 struct ql_config;
@@ -54,6 +55,13 @@ QL_DEFINE_CLEANUP(struct ql_config, ql_config_free)
  */
 int ql_config_add_group(struct ql_config *c, const struct ql_option_group *group, struct ql_err *err);
 int ql_config_finish(const struct ql_config *c, struct ql_err *err);
+/**
+ * Hand an option down to plugins: a group added from now on with a text option of the same name takes this one's value where
+ * the configuration sets it, unless it sets its own. For options that were the program's before a plugin had them.
+ * @param group, name  a QL_OPT_STRING option of a group that is there
+ * @retval QL_ELIMIT more than QL_CONFIG_HANDED_MAX
+ */
+int ql_config_hand_down(struct ql_config *c, const char *group, const char *name, struct ql_err *err);
 
 /** @return the rows that @p group was added with, NULL: no such group */
 const struct ql_option *ql_config_rows(const struct ql_config *c, const char *group);

@@ -31,6 +31,11 @@ struct ql_config {
         char *group, *name, *text;
     } * settings; /**< of the command line */
     size_t setting_count;
+    struct ql_config_handed {
+        const struct ql_config_group *group;
+        size_t row;
+    } handed[QL_CONFIG_HANDED_MAX]; /**< options that groups to come may take over */
+    size_t handed_count;
 };
 
 struct ql_config_group *ql_config_find_group(const struct ql_config *c, const char *name);

@@ -345,6 +345,37 @@ static void plugin_group_comes_later_and_sees_only_itself(void **state)
     assert_int_equal(ql_config_add_group(c, &plugin, &err), QL_EEXIST);
 }
 
+static void option_handed_down_reaches_a_plugin_that_does_not_set_its_own(void **state)
+{
+    static const struct ql_option rows[] = {
+        {.name = "mode", .type = QL_OPT_STRING, .preset = "none"},
+        {.name = NULL},
+    };
+    static const struct ql_option other_rows[] = {
+        {.name = "mode", .type = QL_OPT_INT, .preset = "5"},
+        {.name = NULL},
+    };
+    const struct ql_option_group first = {"first", rows}, second = {"second", rows},
+                                 other = {"other", other_rows};
+    ql_auto(ql_config_freep) struct ql_config *c = NULL, *unset = NULL;
+    struct ql_err err = QL_ERR_INIT;
+
+    assert_int_equal(
+        load_text(state, "verifier = { mode = \"pull\"; }; second = { mode = \"own\"; };", &c, &err), QL_OK);
+    assert_int_equal(ql_config_hand_down(c, "verifier", "mode", &err), QL_OK);
+    assert_int_equal(ql_config_add_group(c, &first, &err), QL_OK);
+    assert_int_equal(ql_config_add_group(c, &second, &err), QL_OK);
+    assert_int_equal(ql_config_add_group(c, &other, &err), QL_OK);
+    assert_string_equal(ql_config_string(c, "first", "mode"), "pull");
+    assert_string_equal(ql_config_string(c, "second", "mode"), "own");
+    assert_int_equal(ql_config_int(c, "other", "mode"), 5);
+    /* The program's own default is nobody else's. */
+    assert_int_equal(load_text(state, "", &unset, &err), QL_OK);
+    assert_int_equal(ql_config_hand_down(unset, "verifier", "mode", &err), QL_OK);
+    assert_int_equal(ql_config_add_group(unset, &first, &err), QL_OK);
+    assert_string_equal(ql_config_string(unset, "first", "mode"), "none");
+}
+
 static void plugin_rows_are_not_trusted(void **state)
 {
     static const struct ql_option bad_type[] = {{.name = "x", .type = 77}, {.name = NULL}};
@@ -448,6 +479,7 @@ int main(void)
         TEST(shown_texts_cannot_forge_a_line),
         TEST(mistakes_in_environment_and_command_line_are_named),
         TEST(plugin_group_comes_later_and_sees_only_itself),
+        TEST(option_handed_down_reaches_a_plugin_that_does_not_set_its_own),
         TEST(plugin_rows_are_not_trusted),
         TEST(variable_of_two_options_is_refused),
         TEST(folder_that_cannot_be_read_is_an_error),
