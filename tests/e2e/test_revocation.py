@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node fails and the others cut it off: messages, signatures, replays, actions of all kinds."""
+
+import base64
+import http.client
+import json
+import os
+import signal
+import ssl
+import subprocess
+import time
+
+import pytest
+from conftest import AGENT_ID, BUILD, ROOT, SLOW, Answer, wait_until
+
+PEER_ID = "5c3a1f0e-7d24-4b8e-9a61-2f0c4d7e8b91"
+STOCK = ROOT / "plugins" / "revocation-actions"
+
+
+class Notifier:
+    """A revocation key with its certificate, as a tenant would make it."""
+
+    def __init__(self, folder, name="revocation"):
+        self.key, self.cert = folder / f"{name}.pem", folder / f"{name}.crt"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=RevocationNotifier",
+                        "-days", "30", "-keyout", self.key, "-out", self.cert], check=True, capture_output=True)
+
+    def sign(self, msg, salt="max"):
+        out = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.key, "-sigopt", "rsa_padding_mode:pss",
+                              "-sigopt", f"rsa_pss_saltlen:{salt}"], input=msg.encode(), check=True, capture_output=True)
+        return base64.b64encode(out.stdout).decode()
+
+
+def message(agent_id=AGENT_ID, when=None, **changes):
+    """Text of a message about an agent; each one differs in its context."""
+    fields = {"type": "revocation", "ip": "127.0.0.1", "agent_id": agent_id, "port": 9002, "tpm_policy": "{}",
+              "meta_data": "{}", "event_time": time.strftime("%a %b %d %H:%M:%S %Y", when or time.localtime()),
+              "event_id": "pcr_validation.invalid_pcr_15", "severity_label": "emergency",
+              "context": json.dumps({"n": os.urandom(4).hex()})}
+    fields.update(changes)
+    return json.dumps(fields)
+
+
+def write_action(folder, name, text, mode=0o755):
+    folder.mkdir(exist_ok=True, mode=0o755)
+    path = folder / name
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+class Node:
+    """One agent whose revocations are sent by hand."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.actions = lab.dir / "actions"
+        self.actions.mkdir(mode=0o755)
+        self.notifier = Notifier(lab.dir)
+        self.state = lab.dir / "agent"
+
+    def start(self, **options):
+        rows = {"revocation_cert": str(self.notifier.cert), "revocation_actions_dir": str(self.actions)}
+        rows.update(options)
+        self.process = self.lab.start_agent(**rows)
+        return self.process
+
+    def call(self, method, path, body=None):
+        """One request, by a client that the verifier's CA made."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(self.state / "server-cert.crt")
+        context.load_cert_chain(self.lab.ca / "client-cert.crt", self.lab.ca / "client-private.pem")
+        conn = http.client.HTTPSConnection("127.0.0.1", self.lab.ports["agent"], context=context, timeout=30 * SLOW)
+        try:
+            conn.request(method, path, body=body, headers={"Content-Type": "application/json"})
+            return Answer(conn.getresponse())
+        finally:
+            conn.close()
+
+    def post(self, body):
+        return self.call("POST", "/v2.2/notifications/revocation",
+                         body if isinstance(body, (str, bytes)) else json.dumps(body))
+
+    def send(self, msg=None, signature=None, code=200):
+        msg = msg or message()
+        answer = self.post({"msg": msg, "signature": self.notifier.sign(msg) if signature is None else signature})
+        assert answer.status == code, answer.body
+        return msg
+
+    def done(self, count=1, seconds=20):
+        wait_until(lambda: self.process.log.count(" actions run, ") >= count, seconds, f"{count} messages acted on")
+
+
+@pytest.fixture
+def node(lab):
+    lab.start_tpm()
+    lab.start_verifier()
+    lab.start_registrar()
+    return Node(lab)
+
+
+# ---- a fleet of two ----
+
+
+class Fleet:
+    """Two attested agents; the second one is the peer of the first."""
+
+    def __init__(self, lab, **peer):
+        self.lab = lab
+        lab.start_tpm("tpm2")
+        tpm2 = lab.tcti
+        lab.start_tpm()
+        self.notifier = Notifier(lab.dir)
+        self.verifier = lab.start_verifier()
+        lab.start_registrar()
+        self.agent = lab.start_agent(revocation_cert=str(self.notifier.cert))
+        self.peer = lab.start_agent(name="agent2", uuid=PEER_ID, tcti=tpm2, revocation_cert=str(self.notifier.cert),
+                                    **peer)
+        for agent_id, port in ((AGENT_ID, "agent"), (PEER_ID, "agent2")):
+            self.add(agent_id, port)
+        for agent_id in (AGENT_ID, PEER_ID):
+            wait_until(lambda: lab.agent_status(agent_id)["attestation_count"] >= 1, 20, "first attestation")
+
+    def add(self, agent_id, port, metadata="{}"):
+        lab = self.lab
+        known = lab.registrar("GET", f"/v2.6/agents/{agent_id}", tls=True).results
+        pcr = lab.pcr(15)
+        body = {"v": None, "cloudagent_ip": "127.0.0.1", "cloudagent_port": lab.ports[port], "verifier_ip": "127.0.0.1",
+                "verifier_port": str(lab.ports["verifier"]), "runtime_policy": "", "runtime_policy_name": "",
+                "tpm_policy": json.dumps({"15": [pcr], "mask": "0x8000"}), "runtime_policy_key": "", "mb_policy": None,
+                "mb_policy_name": "", "ima_sign_verification_keys": "", "metadata": metadata,
+                "revocation_key": self.notifier.key.read_text(), "accept_tpm_hash_algs": ["sha256"],
+                "accept_tpm_encryption_algs": ["rsa"], "accept_tpm_signing_algs": ["rsassa"],
+                "ak_tpm": known["aik_tpm"], "mtls_cert": known["mtls_cert"], "supported_version": "2.2"}
+        answer = lab.verifier("POST", f"/v2.6/agents/{agent_id}", body)
+        assert answer.status == 200, answer.body
+
+
+def ssh_settings(lab):
+    """Options of a peer that runs the stock action, and its authorized_keys file."""
+    home = lab.dir / "home"
+    home.mkdir(mode=0o700)
+    keys = home / "authorized_keys"
+    keys.write_text("# administrators\nssh-ed25519 AAAAadmin admin@example\n"
+                    f"ssh-ed25519 AAAAnode node@{AGENT_ID}\nssh-ed25519 AAAApeer node@{PEER_ID}\n")
+    keys.chmod(0o640)
+    return keys, {"revocation_actions_dir": str(STOCK), "revocation_actions": ["remove-ssh-key"],
+                  "action_files": [str(home)], "revocation_action_settings": [f"remove-ssh-key.file={keys}"]}
+
+
+def test_a_node_that_fails_loses_its_key_at_its_peer(lab):
+    keys, options = ssh_settings(lab)
+    fleet = Fleet(lab, **options)
+    start = time.monotonic()
+    lab.extend(15)
+    wait_until(lambda: AGENT_ID not in keys.read_text(), 20, "key removed")
+    print(f"from tampering to cut-off: {time.monotonic() - start:.2f} s")
+    assert "admin@example" in keys.read_text() and PEER_ID in keys.read_text()
+    assert keys.stat().st_mode & 0o777 == 0o640
+    # The one that failed is told, too; nothing is left waiting.
+    fleet.agent.wait_for("0 of 0 actions run")
+    db = next(lab.server.glob("*.sqlite"), None)
+    if db:
+        wait_until(lambda: subprocess.run(["sqlite3", db, "select count(*) from outbox"], capture_output=True,
+                                          text=True).stdout.strip() == "0", 20, "empty outbox")
+
+
+def test_what_is_sent_has_the_form_of_keylime(lab):
+    record = lab.dir / "actions"
+    write_action(record, "record", f"#!/bin/sh\ncp \"$1\" {lab.dir}/event.json\n")
+    fleet = Fleet(lab, revocation_actions_dir=str(record), revocation_actions=["record"])
+    lab.extend(15)
+    fleet.peer.wait_for("action=record: done")
+    event = json.loads((lab.dir / "event.json").read_text())
+    assert list(event) == ["type", "ip", "agent_id", "port", "tpm_policy", "meta_data", "event_time", "event_id",
+                           "severity_label", "context"]
+    assert event["agent_id"] == AGENT_ID and event["event_id"] == "pcr_validation.invalid_pcr_15"
+
+
+def test_every_peer_is_told_although_the_verifier_is_killed(lab):
+    record = lab.dir / "actions"
+    write_action(record, "count", f"#!/bin/sh\necho x >>{lab.dir}/runs\n")
+    fleet = Fleet(lab, revocation_actions_dir=str(record), revocation_actions=["count"])
+    fleet.peer.popen.send_signal(signal.SIGSTOP)  # it does not answer now
+    lab.extend(15)
+    fleet.verifier.wait_for("revocation")
+    fleet.agent.wait_for("actions run")
+    fleet.verifier.kill()
+    fleet.verifier.start()
+    fleet.verifier.wait_for("ready")
+    fleet.peer.popen.send_signal(signal.SIGCONT)
+    fleet.peer.wait_for("actions run", 40)
+    for _ in range(3):
+        fleet.verifier.kill()
+        fleet.verifier.start()
+        fleet.verifier.wait_for("ready")
+    time.sleep(1)
+    assert (lab.dir / "runs").read_text() == "x\n"
+
+
+# ---- what is not believed ----
+
+
+def test_only_messages_of_the_notifier_are_acted_on(node):
+    write_action(node.actions, "act", f"#!/bin/sh\necho run >>{node.lab.dir}/runs\n")
+    node.start(revocation_actions=["act"])
+    other = Notifier(node.lab.dir, "other")
+    msg = message()
+    good = node.notifier.sign(msg)
+    refused = {
+        "no signature": "", "the word none": "none", "no base64": "***", "a foreign key": other.sign(msg),
+        "a short salt": node.notifier.sign(msg, "digest"), "another message": node.notifier.sign(message()),
+        "cut": good[:-8], "longer than any": "A" * 4000,
+    }
+    for what, signature in refused.items():
+        assert node.post({"msg": msg, "signature": signature}).status == 200, what
+    for old in (time.gmtime(time.time() - 8.5 * 86400), time.gmtime(0)):
+        node.send(message(when=old))
+    for text in ("[]", "no JSON", "{}", message(agent_id="../x"), message(event_time="yesterday")):
+        node.send(text)
+    assert node.process.log.count("dropped: ") == len(refused) + 7
+    assert not (node.lab.dir / "runs").exists()
+    node.send(msg)
+    node.done()
+    assert (node.lab.dir / "runs").read_text() == "run\n"
+
+
+def test_bodies_that_are_no_messages_are_refused(node):
+    node.start()
+    bad = [{}, {"msg": "x"}, {"signature": "x"}, {"msg": 1, "signature": "x"}, {"msg": "x", "signature": None},
+           {"msg": "x" * (3 << 20), "signature": ""}, [], "text"]
+    for body in bad:
+        assert node.post(json.dumps(body)).status in (400, 413), str(body)[:80]
+    assert node.post(b"{\"msg\": \"\xff\", \"signature\": \"\"}").status == 400
+    assert node.process.alive()
+
+
+def test_without_a_certificate_nothing_is_believed(node):
+    node.notifier.cert.unlink()
+    node.start()
+    node.send()
+    node.process.wait_for("no revocation certificate is loaded")
+
+
+def test_a_message_is_acted_on_once_also_after_a_restart(node):
+    write_action(node.actions, "act", f"#!/bin/sh\necho run >>{node.lab.dir}/runs\n")
+    node.start(revocation_actions=["act"])
+    msg = node.send()
+    node.done()
+    node.send(msg)
+    node.process.wait_for("acted on before")
+    node.process.kill()
+    node.process.start()
+    node.process.wait_for("ready")
+    node.send(msg)
+    node.process.wait_for("acted on before")
+    assert (node.lab.dir / "runs").read_text() == "run\n"
+
+
+def test_what_waits_survives_a_crash_and_what_ran_is_not_repeated(node):
+    runs = node.lab.dir / "runs"
+    write_action(node.actions, "slow", f"#!/bin/sh\necho $$ >{runs}.pid\necho start >>{runs}\nexec sleep 600\n")
+    node.start(revocation_actions=["slow"], revocation_action_timeout=3600)
+    first, second = node.send(), node.send()
+    wait_until(runs.exists, 10, "first action")
+    write_action(node.actions, "slow", f"#!/bin/sh\necho other >>{runs}\n")
+    node.process.kill()
+    os.kill(int((node.lab.dir / "runs.pid").read_text()), signal.SIGKILL)  # it outlives an agent that is killed
+    node.process.start()
+    node.process.wait_for("action=slow: cut short")
+    node.done()
+    assert runs.read_text() == "start\nother\n"
+    node.process.wait_for("ready")
+    for msg in (first, second):
+        node.send(msg)
+    wait_until(lambda: node.process.log.count("acted on before") == 2, 10, "both known")
+
+
+# ---- actions ----
+
+
+def test_actions_are_looked_up_as_documented(node):
+    runs = node.lab.dir / "runs"
+    payload = node.state / "secure" / "unzipped"
+    payload.mkdir(parents=True)
+    lua = ("return {kind = 'action', name = 'x', sites = {'agent'}, run = function(event)\n"
+           f"ql.file.replace('{runs}', function(t) return (t or '') .. '%s\\n' end) end}}\n")
+    write_action(node.actions, "program", f"#!/bin/sh\necho program >>{runs}\n")
+    write_action(node.actions, "local_action_script.lua", lua % "script", 0o644)
+    write_action(node.actions, "both", f"#!/bin/sh\necho configured >>{runs}\n")
+    write_action(payload, "both", f"#!/bin/sh\necho payload >>{runs}\n")
+    write_action(payload, "local_action_own.lua", lua % "own", 0o644)
+    write_action(node.actions, "shim.py", f"#!/usr/bin/python3\nimport os, sys\nopen('{runs}', 'a').write("
+                 "' '.join([sys.argv[1], os.environ['PYTHONPATH']]) + '\\n')\n")
+    write_action(node.actions, "snake.py", "async def execute(event): pass\n", 0o644)
+    (node.actions / "out").symlink_to("/bin/true")
+    write_action(node.actions, "open", "#!/bin/sh\n", 0o777)
+    write_action(node.actions, "plain", "#!/bin/sh\n", 0o644)
+    (payload / "action_list").write_text("local_action_own, ../../bin/true\n/bin/true\t.hidden missing\n")
+    node.start(revocation_actions=["program", "local_action_script, both", "snake", "out", "open", "plain"],
+               python_actions=True, revocation_actions_continue=True, action_files=[str(node.lab.dir)])
+    node.send()
+    node.done(seconds=40)
+    assert runs.read_text() == f"program\nscript\nconfigured\nsnake {node.actions}\nown\n"
+    log = node.process.log
+    for text in ("a link that leaves its folder", "only its owner may write it", "plain is not executable",
+                 "no action missing in", "action=../../bin/true: name of an action", "action=/bin/true: name",
+                 "action=.hidden: name", "12 of 12 actions run, 7 failed"):
+        assert text in log, f"{text}\n{log[-6000:]}"
+
+
+def test_payload_actions_are_run_only_where_allowed(node):
+    payload = node.state / "secure" / "unzipped"
+    payload.mkdir(parents=True)
+    write_action(payload, "own", f"#!/bin/sh\ntouch {node.lab.dir}/own\n")
+    (payload / "action_list").write_text("own")
+    node.start(allow_payload_revocation_actions=False, revocation_actions=["own"])
+    node.send()
+    node.process.wait_for("payload actions are not allowed")
+    node.done()
+    assert not (node.lab.dir / "own").exists()
+
+
+def test_the_first_action_that_fails_ends_the_list(node):
+    write_action(node.actions, "bad", "#!/bin/sh\nexit 3\n")
+    write_action(node.actions, "next", f"#!/bin/sh\ntouch {node.lab.dir}/next\n")
+    node.start(revocation_actions=["bad", "next"])
+    node.send()
+    node.process.wait_for("action=bad: exit status 3")
+    node.process.wait_for("1 further actions are not run")
+    assert not (node.lab.dir / "next").exists()
+
+
+def test_an_executable_gets_what_the_rust_agent_gives_it(node):
+    out = node.lab.dir / "seen"
+    write_action(node.actions, "look", f"#!/bin/sh\n{{ echo \"$#\"; pwd; stat -c %a \"$1\"; cat; cat \"$1\"; "
+                                       f"echo; echo \"$FROM_OUTSIDE\"; ls /proc/self/fd | wc -l; }} >{out}\n"
+                                       "echo to stdout\necho to stderr >&2\n")
+    os.environ["FROM_OUTSIDE"] = "inherited"
+    try:
+        node.start(revocation_actions=["look"])
+    finally:
+        del os.environ["FROM_OUTSIDE"]
+    msg = node.send()
+    node.done()
+    lines = out.read_text().splitlines()
+    assert lines[0] == "1" and lines[1] == str(node.state) and lines[2] == "600"
+    assert json.loads(lines[3]) == json.loads(msg)
+    assert lines[4] == "inherited" and int(lines[5]) <= 4
+    assert "look: to stdout" in node.process.log and "look: to stderr" in node.process.log
+    assert [p.name for p in (node.state / "revocations").iterdir()] == ["seen"]
+
+
+@pytest.mark.parametrize("name,text,outcome", [
+    ("hangs", "#!/bin/sh\nsleep 1000\n", "killed at its time limit"),
+    ("forks", "#!/bin/sh\nsleep 1000 &\nsleep 1000 &\nexit 0\n", "done"),
+    ("prints", "#!/bin/sh\nhead -c 20000000 /dev/zero | tr '\\0' 'x'\nhead -c 20000000 /dev/zero >&2\n", "done"),
+    ("crashes", "#!/bin/sh\nkill -SEGV $$\n", "killed by signal 11"),
+    ("no-interpreter", "#!/no/such/thing\n", "No such file"),
+    ("loops.lua", "return {kind='action', name='x', sites={'agent'}, run=function() while true do end end}", "exit status 1"),
+    ("eats.lua", "return {kind='action', name='x', sites={'agent'}, run=function() local t = {} while true do "
+                 "t[#t+1] = ('x'):rep(100000) end end}", "exit status 1"),
+    ("wrong.lua", "return {kind='action', name='x', sites={'agent'}, run=function() error('no') end}", "exit status 1"),
+    ("elsewhere.lua", "return {kind='action', name='x', sites={'verifier'}, run=function() end}", "exit status 1"),
+    ("not-granted.lua", "return {kind='action', name='x', sites={'agent'}, run=function() ql.exec({'/bin/true'}) end}",
+     "exit status 1"),
+])
+def test_actions_that_misbehave_leave_the_agent_serving(node, name, text, outcome):
+    write_action(node.actions, name, text, 0o644 if name.endswith(".lua") else 0o755)
+    node.start(revocation_actions=[name], revocation_action_timeout=3)
+    node.send()
+    node.done(seconds=40)
+    log = node.process.log
+    assert f"action={name}: " in log and outcome in log.split(f"action={name}: ")[1].split("\n")[0], log[-3000:]
+    assert len(log) < 400_000
+    left = subprocess.run(["pgrep", "-f", str(node.actions)], capture_output=True, text=True).stdout
+    assert left == ""
+    node.send()
+    node.done(2, seconds=40)
+    assert node.call("GET", "/version").status == 200
+
+
+def test_an_action_is_tried_without_effect(node, tmp_path):
+    keys, options = ssh_settings(node.lab)
+    before = keys.read_text()
+    node.start(**options)
+    event = node.lab.dir / "event.json"
+    for text in (message(), json.dumps({"msg": message(), "signature": ""})):
+        event.write_text(text)
+        run = subprocess.run([BUILD / "bin" / "quicklime-agent", "--config-dir", node.lab.dir / "agent.d", "--state-dir",
+                              node.state, "--test-action", STOCK / "remove-ssh-key.lua", event], capture_output=True,
+                             text=True)
+        assert run.returncode == 0, run.stderr
+        assert f"would write {keys}" in run.stderr and f"1 keys of {AGENT_ID} removed" in run.stderr
+    assert keys.read_text() == before
+    event.write_text("{}")
+    run = subprocess.run([BUILD / "bin" / "quicklime-agent", "--config-dir", node.lab.dir / "agent.d", "--state-dir",
+                          node.state, "--test-action", STOCK / "remove-ssh-key.lua", event], capture_output=True)
+    assert run.returncode == 1
