@@ -209,6 +209,8 @@ int ql_run_meet_needs(struct ql_run *run, const struct ql_policy *policy, struct
             continue;
         if (r != QL_ENOTFOUND && r != QL_EPARSE)
             return r;
+        if (r == QL_ENOTFOUND && (need->flags & QL_NEED_OPTIONAL))
+            continue; /* what its absence means is for the validator to say */
         met = false;
         if (r == QL_ENOTFOUND &&
             (r = ql_outcome_fail_of(run->out, validator, "missing_evidence",

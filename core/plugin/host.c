@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "internal.h"
 #include "log.h"
+#include "lua_call.h"
 
 /** Before every block: whose it is. Keeps the alignment of malloc. */
 struct block {
@@ -138,6 +139,7 @@ void ql_plugin_host_init(struct ql_plugin_host *h, const struct ql_registry *r, 
         .free = host_free,
         .fail = host_fail,
     };
+    ql_lua_slots(&h->table);
     h->registry = r;
     h->limit = limit;
     snprintf(h->name, sizeof h->name, "%s", name);

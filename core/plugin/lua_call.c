@@ -23,9 +23,7 @@ void ql_lua_kill(struct ql_lua_call *c, int code, const char *text)
 
 uint64_t ql_lua_work_left(const struct ql_lua_call *c)
 {
-    const uint64_t limit = c->script->registry->config.lua_instructions;
-
-    return c->work < limit ? limit - c->work : 0;
+    return c->work < c->work_max ? c->work_max - c->work : 0;
 }
 
 static void charge(struct ql_lua_call *c, uint64_t instructions)
@@ -36,8 +34,7 @@ static void charge(struct ql_lua_call *c, uint64_t instructions)
         c->work += instructions;
         return;
     }
-    snprintf(text, sizeof text, "instruction limit of %llu reached",
-             (unsigned long long)c->script->registry->config.lua_instructions);
+    snprintf(text, sizeof text, "instruction limit of %llu reached", (unsigned long long)c->work_max);
     ql_lua_kill(c, QL_ELIMIT, text);
 }
 
@@ -50,7 +47,7 @@ void ql_lua_kill_for_memory(struct ql_lua_call *c)
 {
     char text[80];
 
-    snprintf(text, sizeof text, "memory limit of %zu bytes reached", c->script->registry->config.lua_memory);
+    snprintf(text, sizeof text, "memory limit of %zu bytes reached", c->memory_max);
     ql_lua_kill(c, QL_ENOMEM, text);
 }
 
@@ -106,7 +103,7 @@ static void *allocate(void *arg, void *p, size_t old_len, size_t len)
         return NULL;
     }
     if (len > held) {
-        if (len - held > c->script->registry->config.lua_memory - c->memory)
+        if (len - held > c->memory_max - c->memory)
             return NULL;
         charge(c, len / QL_LUA_BYTES_PER_INSTRUCTION);
     }
@@ -185,6 +182,11 @@ static void run_script(lua_State *L, const struct ql_lua_call *c)
     env = lua_gettop(L);
     lua_newtable(L);
     ql_lua_push_globals(L);
+    if (c->setup) {
+        lua_pushcfunction(L, c->setup);
+        lua_pushvalue(L, -2);
+        lua_call(L, 1, 0);
+    }
     ql_lua_freeze(L);
     lua_setfield(L, -2, "__index");
     lua_pushboolean(L, 0);
@@ -250,14 +252,14 @@ static int on_error(lua_State *L)
 
 static int finish(struct ql_lua_call *c, int status, struct ql_err *err)
 {
-    const char *function = c->component ? c->function : "loading";
+    const char *function = c->function ? c->function : "loading";
     const char *text;
 
     if (status == LUA_OK)
         return QL_OK;
     if (status == LUA_ERRMEM)
         return ql_fail(err, QL_ENOMEM, "%s: %s: memory limit of %zu bytes reached", c->script->name, function,
-                       c->script->registry->config.lua_memory);
+                       c->memory_max);
     text = lua_tostring(c->L, -1);
     return ql_fail(err, QL_EPARSE, "%s: %s: %s", c->script->name, function,
                    text ? text : "error without text");
@@ -268,12 +270,16 @@ int ql_lua_run(struct ql_lua_call *c, lua_CFunction body, struct ql_err *err)
     int r;
 
     c->deadline_ns = c->script->registry->deadline_ns;
+    if (c->memory_max == 0 || c->memory_max > c->script->registry->config.lua_memory)
+        c->memory_max = c->script->registry->config.lua_memory;
+    if (c->work_max == 0 || c->work_max > c->script->registry->config.lua_instructions)
+        c->work_max = c->script->registry->config.lua_instructions;
     if (setjmp(c->gone) == 0) {
         c->L = lua_newstate(allocate, c);
         if (!c->L) {
             drop_all(c);
             return ql_fail(err, QL_ENOMEM, "%s: memory limit of %zu bytes reached", c->script->name,
-                           c->script->registry->config.lua_memory);
+                           c->memory_max);
         }
         *(struct ql_lua_call **)lua_getextraspace(c->L) = c;
         lua_sethook(c->L, on_count, LUA_MASKCOUNT, QL_LUA_STEP);
@@ -282,7 +288,7 @@ int ql_lua_run(struct ql_lua_call *c, lua_CFunction body, struct ql_err *err)
         lua_pushcfunction(c->L, body);
         r = finish(c, lua_pcall(c->L, 1, 0, 1), err);
     } else {
-        r = ql_fail(err, c->gone_code, "%s: %s: %s", c->script->name, c->component ? c->function : "loading",
+        r = ql_fail(err, c->gone_code, "%s: %s: %s", c->script->name, c->function ? c->function : "loading",
                     c->gone_text);
     }
     drop_all(c);

@@ -61,7 +61,7 @@ struct ql_lua_component {
 
 struct ql_lua_block;
 
-/** A call under way. Zero but for the first four when it is given to ql_lua_run(). */
+/** A call under way. Zero but for what stands before `L` when it is given to ql_lua_run(). */
 struct ql_lua_call {
     struct ql_lua_script *script;
     const struct ql_lua_component *component; /* NULL while the script is being loaded */
@@ -70,6 +70,9 @@ struct ql_lua_call {
     const struct ql_attest *attest;
     struct ql_report *report;
     const struct ql_lua_grants *grants; /* NULL: no rights */
+    lua_CFunction setup;                /* a plugin's: adds to the globals */
+    size_t memory_max;                  /* bytes; 0: the registry's */
+    uint64_t work_max;                  /* likewise */
 
     lua_State *L;
     struct ql_lua_block *blocks; /* all memory of the state */
@@ -163,6 +166,11 @@ void ql_lua_push_json(lua_State *L, const json_t *value);
 json_t *ql_lua_to_json(lua_State *L, int index);
 /** JSON text of a value, keys sorted, at most @p max_len bytes; owned by the call's buffer likewise. */
 const char *ql_lua_to_json_text(lua_State *L, int index, size_t max_len, size_t *ret_len);
+
+/* ---- plugins ---- */
+
+/** lua_job.c: the slots of ql_host for scripts of plugins (quicklime/lua.h). */
+void ql_lua_slots(struct ql_host *table);
 
 /* ---- kinds ---- */
 

@@ -75,6 +75,10 @@ struct ql_options {
     const char *(*get_item)(const struct ql_options *o, const char *name, size_t n);
 };
 
+struct ql_lua_job;
+struct lua_State;
+struct json_t;
+
 /** Services of the host. Ask `size` before using a slot that a later minor added. */
 struct ql_host {
     uint32_t size;
@@ -91,6 +95,15 @@ struct ql_host {
     void (*free)(const struct ql_host *h, void *p);
     /** Fill @p err (may be NULL) by a printf format and return @p code, so that one can `return host->fail(…)`. */
     int (*fail)(struct ql_err *err, int32_t code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+    /* Lua in the host's sandbox: see lua.h, which says what each slot does. */
+    int (*lua_run)(const struct ql_host *h, const struct ql_lua_job *job, struct ql_err *err);
+    void *(*lua_arg)(struct lua_State *L);
+    void (*lua_charge)(struct lua_State *L, uint64_t instructions);
+    void (*lua_push_json)(struct lua_State *L, const struct json_t *value);
+    struct json_t *(*lua_to_json)(struct lua_State *L, int index);
+    size_t (*lua_push_keys)(struct lua_State *L, int index);
+    void (*lua_freeze)(struct lua_State *L);
+    void (*lua_error_limit)(struct lua_State *L, int32_t code, const char *text);
 };
 
 /** Head of every component; the table of its kind follows in one struct. */

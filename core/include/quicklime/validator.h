@@ -24,6 +24,9 @@ extern "C" {
 #define QL_BOUND_NONCE UINT32_C(1) /**< its digest is folded into the quote's qualifying data */
 #define QL_BOUND_PCR   UINT32_C(2) /**< its digests were extended into PCR `pcr` */
 
+/** Flags of a need. */
+#define QL_NEED_OPTIONAL UINT32_C(1) /**< `validate` runs without it, too, and judges that it is not there */
+
 /** One evidence item that a policy needs. All items of an array have the `size` of the first. */
 struct ql_need {
     uint32_t size;          /**< sizeof(struct ql_need) of the author */
@@ -31,6 +34,7 @@ struct ql_need {
     uint32_t bound;         /**< QL_BOUND_… */
     uint32_t pcr;           /**< with QL_BOUND_PCR */
     const char *parameters; /**< JSON text for the collector, or NULL */
+    uint32_t flags;         /**< QL_NEED_…; 0 in structs without it */
 };
 
 /** What a compiled policy needs; filled by `needs`, strings owned by the compiled policy. */
@@ -62,7 +66,7 @@ struct ql_attest {
     const void *ctx;       /**< the host's */
     /** @return value of PCR n as covered by the signed quote and its length, or NULL: not quoted */
     const uint8_t *(*pcr)(const struct ql_attest *a, uint32_t n, size_t *len);
-    /** @return 0, or QL_ENOTFOUND: not in the answer (a need that is not met never reaches `validate`) */
+    /** @return 0, or QL_ENOTFOUND: not in the answer (a need that is not met never reaches `validate`, unless it is optional) */
     int (*evidence)(const struct ql_attest *a, const char *name, struct ql_evidence_data *ret);
     /** @return fact published by a validator named in `after` (or by core: "core.NAME"), borrowed, or NULL */
     const json_t *(*fact)(const struct ql_attest *a, const char *name);
