@@ -311,7 +311,7 @@ static void on_version(struct ql_http_result *r, void *arg)
     if (l->told->verifier->is_closing)
         return;
     if (!answer ||
-        ql_api_negotiate(ql_agent_versions, json_object_get(answer, "results"), 2, &api, &err) < 0) {
+        ql_api_negotiate(ql_agent_api_versions, json_object_get(answer, "results"), 2, &api, &err) < 0) {
         failed(l, QL_EUNSUPPORTED, "no API version in common");
         return;
     }

@@ -19,7 +19,7 @@ enum {
     SMALL_ANSWER_MAX = 64 * 1024 /* bytes of an answer that is read here: /version, errors, /agent/info */
 };
 
-const unsigned ql_agent_versions[] = {
+const unsigned ql_agent_api_versions[] = {
     QL_API(2, 0), QL_API(2, 1), QL_API(2, 2), QL_API(2, 3), QL_API(2, 4), QL_API(2, 5), QL_API(2, 6), 0,
 };
 
@@ -363,7 +363,7 @@ static void on_version(struct ql_http_result *r, void *arg)
     else
         (void)ql_fail(&err, QL_EPARSE, "agent answers with HTTP %d to /version",
                       r->status); /* results stay NULL */
-    if (!results || ql_api_negotiate(ql_agent_versions, results, 2, &api, &err) < 0) {
+    if (!results || ql_api_negotiate(ql_agent_api_versions, results, 2, &api, &err) < 0) {
         ql_agent_failf(a, QL_FAIL_INTERNAL, "internal.verifier.version_not_supported", "%s", err.text);
         return;
     }
