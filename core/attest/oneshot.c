@@ -37,6 +37,7 @@ static const char *const extension_members[] = {
     "facts",
     "options",
     "evidence",
+    "agent_id",
 };
 
 /** Where Keylime's own policies go. */
@@ -183,7 +184,7 @@ static int read_extensions(struct oneshot *s, struct ql_err *err)
 {
     const json_t *mask = member(s, "mask"), *pubkey = member(s, "pubkey"),
                  *clock = member(s, "previous_clock"), *entry = member(s, "ima_measurement_list_entry"),
-                 *facts = member(s, "facts");
+                 *facts = member(s, "facts"), *id = member(s, "agent_id");
     struct ql_err why = QL_ERR_INIT;
 
     if (json_is_integer(mask) && json_integer_value(mask) >= 0 && json_integer_value(mask) <= UINT32_MAX)
@@ -194,6 +195,8 @@ static int read_extensions(struct oneshot *s, struct ql_err *err)
         return bad_param(s, "mask", "not a hex number of 32 bits");
     if (s->in.mask >> QL_PCR_COUNT)
         return bad_param(s, "mask", "PCRs above 23");
+    if (id && (!json_is_string(id) || !ql_agent_id_ok(json_string_value(id), json_string_length(id))))
+        return bad_param(s, "agent_id", "no id of an agent");
     if (pubkey && (!json_is_string(pubkey) || json_string_length(pubkey) == 0 ||
                    strlen(json_string_value(pubkey)) != json_string_length(pubkey)))
         return bad_param(s, "pubkey", "not text");
@@ -401,7 +404,7 @@ static int judge_tpm(struct oneshot *s, const char *body, size_t len, const json
     if (r != QL_OK)
         return r;
     s->in.registry = s->registry;
-    s->in.agent_id = "oneshot";
+    s->in.agent_id = member(s, "agent_id") ? json_string_value(member(s, "agent_id")) : "oneshot";
     s->in.digester = s->digester;
     s->in.accept = &s->accept;
     s->in.answer = body + span.at;

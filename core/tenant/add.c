@@ -27,50 +27,48 @@ static void adding_done(struct adding *a)
     ql_key_free(a->nk);
 }
 
-static int agent_port(struct adding *a, struct ql_err *err)
+static int agent_port(struct ql_tenant *t, const struct ql_registered *reg, struct ql_err *err)
 {
-    const char *text = ql_arg(a->t->args, QL_ARG_TARGET_PORT);
-    uint64_t port = (uint64_t)a->reg.port;
+    const char *text = ql_arg(t->args, QL_ARG_TARGET_PORT);
+    uint64_t port = (uint64_t)reg->port;
     int r = text ? ql_parse_u64(text, strlen(text), 1, 65535, &port, err) : QL_OK;
 
     if (r < 0)
         return ql_fail_context(err, r, "--targetport");
     if (port == 0)
         return ql_fail(err, QL_ENOTFOUND, "No port was specified or found in the Registrar for agent %s",
-                       a->t->agent_id);
-    a->t->agent.port = (uint16_t)port;
+                       t->agent_id);
+    t->agent.port = (uint16_t)port;
     return QL_OK;
 }
 
-static int agent_version(struct adding *a, struct ql_err *err)
+static int agent_version(struct ql_tenant *t, struct ql_err *err)
 {
-    const char *text = ql_arg(a->t->args, QL_ARG_AGENT_API_VERSION);
+    const char *text = ql_arg(t->args, QL_ARG_AGENT_API_VERSION);
 
     if (!text)
-        return ql_link_negotiate(a->t, &a->t->agent, err);
-    return ql_api_parse(text, strlen(text), &a->t->agent.version, err);
+        return ql_link_negotiate(t, &t->agent, err);
+    return ql_api_parse(text, strlen(text), &t->agent.version, err);
 }
 
-/* Where the agent is, and a connection to it that trusts its registered certificate alone. */
-static int find_agent(struct adding *a, struct ql_err *err)
+int ql_tenant_find_agent(struct ql_tenant *t, const struct ql_registered *reg, struct ql_err *err)
 {
-    struct ql_tenant *t = a->t;
     const char *host = ql_arg(t->args, QL_ARG_TARGET_HOST);
     int r;
 
-    t->agent.host = host ? host : a->reg.ip;
+    t->agent.host = host ? host : reg->ip;
     if (!t->agent.host || *t->agent.host == '\0')
         return ql_fail(err, QL_ENOTFOUND, "No address was specified or found in the Registrar for agent %s",
                        t->agent_id);
-    r = agent_port(a, err);
+    r = agent_port(t, reg, err);
     if (r < 0)
         return r;
     snprintf(t->agent_name, sizeof t->agent_name, "%s (%.150s:%u)", t->agent_id, t->agent.host,
              t->agent.port);
-    if (!a->reg.mtls_cert)
+    if (!reg->mtls_cert)
         return ql_fail(err, QL_EACCES, "agent %s registered no certificate", t->agent_id);
-    r = ql_link_agent(t, a->reg.mtls_cert, err);
-    return r == QL_OK ? agent_version(a, err) : r;
+    r = ql_link_agent(t, reg->mtls_cert, err);
+    return r == QL_OK ? agent_version(t, err) : r;
 }
 
 static json_t *list_option(struct ql_tenant *t, const char *name)
@@ -170,7 +168,7 @@ static int add(struct adding *a, bool replace, struct ql_err *err)
     if (r == QL_ENOTFOUND)
         return ql_fail(err, r, "Agent $%s data not found in the Registrar.", t->agent_id);
     if (r == QL_OK)
-        r = find_agent(a, err);
+        r = ql_tenant_find_agent(t, &a->reg, err);
     if (r == QL_OK)
         r = ql_policies_read(t, &a->policies, err);
     if (r == QL_OK)

@@ -166,6 +166,10 @@ int ql_args_parse(int argc, char **argv, struct ql_args *ret, struct ql_err *err
         enum ql_arg which = QL_ARG_HELP;
         int r;
 
+        if (name[0] != '-' && *name != '\0' && !args.operand) {
+            args.operand = name;
+            continue;
+        }
         if (name[0] != '-' || len < 2)
             return ql_fail(err, QL_EPARSE, "unrecognized arguments: %s", name);
         r = find(name, len, &which, err);

@@ -66,6 +66,7 @@ enum ql_arg {
 struct ql_args {
     const char *values[QL_ARG_COUNT][QL_ARG_VALUES_MAX];
     size_t count[QL_ARG_COUNT]; /**< values, or how often a flag stood */
+    const char *operand;        /**< what stood without an option; few commands take it. NULL: none */
 };
 
 /** @retval QL_EPARSE usage error, with argparse's words */

@@ -100,16 +100,33 @@ static int name_parties(struct ql_tenant *t, struct ql_err *err)
     return QL_OK;
 }
 
+/* The row without name when there is no such command. */
+static const struct ql_command *find_command(const struct ql_args *args)
+{
+    const char *name = ql_arg(args, QL_ARG_COMMAND);
+    const struct ql_command *command = ql_commands;
+
+    while (command->name && strcmp(command->name, name ? name : "add") != 0)
+        command++;
+    return command;
+}
+
+static int parse(int argc, char **argv, struct ql_args *args, struct ql_err *err)
+{
+    int r = ql_args_parse(argc, argv, args, err);
+
+    if (r == QL_OK && args->operand && !find_command(args)->takes_operand)
+        r = ql_fail(err, QL_EPARSE, "unrecognized arguments: %s", args->operand);
+    return r;
+}
+
 static int run(struct ql_tenant *t)
 {
     const char *name = ql_arg(t->args, QL_ARG_COMMAND);
+    const struct ql_command *command = find_command(t->args);
     struct ql_err err = QL_ERR_INIT;
-    const struct ql_command *command;
     int code = 1;
 
-    for (command = ql_commands; command->name; command++)
-        if (strcmp(command->name, name ? name : "add") == 0)
-            break;
     if (name_parties(t, &err) < 0)
         ql_say_error("%s", err.text);
     else if (!command->name)
@@ -131,7 +148,7 @@ int main(int argc, char **argv)
     struct ql_tenant t = {.args = &args};
     int code = 0;
 
-    if (ql_args_parse(argc, argv, &args, &err) < 0) {
+    if (parse(argc, argv, &args, &err) < 0) {
         fprintf(stderr, "usage: %s [-c COMMAND] [OPTION]... (see --help)\n%s: error: %s\n", program.name,
                 program.name, err.text);
         return 2;

@@ -153,10 +153,20 @@ struct ql_command {
     const char *name;
     ql_command_fn run;
     const char *help;
+    bool takes_operand; /**< one argument without an option, in args->operand */
 };
 extern const struct ql_command ql_commands[]; /**< name NULL at the end */
 int ql_command_add(struct ql_tenant *t);
 int ql_command_update(struct ql_tenant *t);
+/** Where the agent is, and a connection to it that trusts its registered certificate alone; its API version. */
+int ql_tenant_find_agent(struct ql_tenant *t, const struct ql_registered *reg, struct ql_err *err);
+
+/* ---- record.c ---- */
+
+int ql_command_record(struct ql_tenant *t);
+
+/* ---- commands.c ---- */
+
 /** GET of the agent at the verifier; prints it. @return HTTP status, 0 without answer */
 int ql_cv_show(struct ql_tenant *t, bool quiet);
 /** DELETE at the verifier and wait until it is gone. @return exit code */

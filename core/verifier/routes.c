@@ -25,6 +25,8 @@ const struct ql_route ql_verifier_routes[] = {
      "ids of all agents; with bulk their status"},
     {QL_GET, "/agents/{agent_id}", V2, QL_WHO_ADMIN, "read_agent", 0, ql_api_agent_show,
      "status of an agent"},
+    {QL_GET, "/agents/{agent_id}/policies", V2, QL_WHO_ADMIN, "read_agent_policies", 0, ql_api_agent_policies,
+     "what an agent is judged by, in the members of a recorded attestation"},
     {QL_POST, "/agents/{agent_id}", V2, QL_WHO_ADMIN, "create_agent", 0, ql_api_agent_add,
      "add an agent, begin to attest it"},
     {QL_DELETE, "/agents/{agent_id}", V2, QL_WHO_ADMIN, "delete_agent", 0, ql_api_agent_delete,

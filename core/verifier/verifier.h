@@ -84,7 +84,7 @@ extern const struct ql_option_group ql_verifier_options[];
 extern const struct ql_route ql_verifier_routes[];
 extern const unsigned ql_verifier_versions[];
 /** API versions spoken with agents, 0 at the end. */
-extern const unsigned ql_agent_versions[];
+extern const unsigned ql_agent_api_versions[];
 
 /** A copy of the table as `verify_evidence` wants it. Caller frees. NULL: no memory */
 struct ql_route *ql_verifier_routes_for(const char *verify_evidence);
@@ -167,6 +167,7 @@ void ql_sending_free(struct ql_sending *s);
 
 void ql_api_agents_list(struct ql_http_req *req, void *arg);
 void ql_api_agent_show(struct ql_http_req *req, void *arg);
+void ql_api_agent_policies(struct ql_http_req *req, void *arg);
 void ql_api_agent_add(struct ql_http_req *req, void *arg);
 void ql_api_agent_delete(struct ql_http_req *req, void *arg);
 void ql_api_agent_stop(struct ql_http_req *req, void *arg);

@@ -186,6 +186,70 @@ def test_the_pcrs_that_a_policy_needs_are_asked_for(lab):
     assert lab.pcr(15) in revocation(lab)
 
 
+# ---- recordings ----
+
+
+def record(lab, sdk, *plugins, agent_id=AGENT_ID, more=()):
+    """Record an attestation and judge it offline: exit code and result object."""
+    folder = lab.dir / "recordings"
+    before = set(folder.glob("*.json")) if folder.exists() else set()
+    said = lab.tenant("-c", "record", "-u", agent_id, "-t", "127.0.0.1", str(folder))
+    new = set(folder.glob("*.json")) - before
+    assert len(new) == 1 and str(*new) in said and folder.stat().st_mode & 0o077 == 0
+    argv = [lab.bin / "quicklime-verify", "--plugin-dir", lab.plugins, *more]
+    for plugin in plugins:
+        argv += ["--plugin", lab.plugins / plugin]
+    run = subprocess.run([*argv, *new], capture_output=True, text=True, timeout=60 * SLOW)
+    assert run.returncode in (0, 1), run.stderr
+    return run.returncode, json.loads(run.stdout)
+
+
+def test_a_recorded_attestation_is_judged_offline_as_the_verifier_judges_it(lab, sdk):
+    start_widget(lab, sdk, "clockwatch")
+    resets = put_file(lab, "resets.json", {"max_resets": 2})
+    lab.add("--policy", f"widget={lab.policy}", "--policy", f"clockwatch={resets}", "--tpm_policy",
+            json.dumps({"15": [lab.pcr(15)]}))
+    lab.wait_attested(1)
+    plugins = ["widget.so", "clockwatch.lua"]
+    code, result = record(lab, sdk, *plugins)
+    assert code == 0 and result["valid"] is True, result
+    assert result["claims"]["agent_id"] == AGENT_ID and result["claims"]["mask"] == "0x8000"
+    count = lab.agent_status()["attestation_count"]
+    assert lab.wait_attested(2)["attestation_count"] > count, "recording did not disturb polling"
+    # Neither does a plugin carry anything from one recording to the next, nor need more than a quarter of the limits.
+    assert record(lab, sdk, *plugins)[0] == 0
+    argv = [lab.bin / "quicklime-verify", "--plugin-dir", lab.plugins, "--plugin", lab.plugins / "widget.so", "--plugin",
+            lab.plugins / "clockwatch.lua"]
+    for how in (["--pairs", lab.dir / "recordings"], ["--limits", next((lab.dir / "recordings").glob("*.json"))]):
+        run = subprocess.run([*argv, *how], capture_output=True, text=True, timeout=60 * SLOW)
+        assert run.returncode == 0, run.stdout + run.stderr
+    lab.widget.write_text("another")
+    failed = lab.wait_state(9)
+    code, result = record(lab, sdk, *plugins)
+    assert code == 1 and [f["type"] for f in result["failures"]] == [failed["last_event_id"]] == ["widget.not_allowed"]
+    # Without the plugin nobody can judge it, so it is not valid either.
+    code, result = record(lab, sdk)
+    assert code == 1 and result["failures"][0]["type"] in ("widget.error", "clockwatch.error")
+
+
+def test_a_recording_without_the_evidence_fails_as_the_agent_does(lab, sdk):
+    use_plugins(lab, sdk / "widget.so")
+    policy = put_file(lab, "policy.json", {"allowed": [sha256("one")]})
+    lab.start_tpm()
+    lab.start_verifier(plugins=["tpm-policy", "widget"])
+    lab.start_registrar()
+    lab.start_agent()
+    said = lab.tenant("-c", "record", "-u", AGENT_ID, "-t", "127.0.0.1", str(lab.dir / "r"), code=1)
+    assert "the verifier answered 404" in said
+    lab.add("--policy", f"widget={policy}")
+    failed = lab.wait_state(9)
+    code, result = record(lab, sdk, "widget.so")
+    assert code == 1 and [f["type"] for f in result["failures"]] == [failed["last_event_id"]] == ["widget.missing_evidence"]
+    usage = subprocess.run([*lab.argv("tenant", lab.server), "-c", "cvlist", "folder"], capture_output=True, text=True,
+                           timeout=60 * SLOW)
+    assert usage.returncode == 2 and "unrecognized arguments: folder" in usage.stderr
+
+
 # ---- configuration of plugins ----
 
 

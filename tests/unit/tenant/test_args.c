@@ -81,10 +81,23 @@ static void args_refuse_what_they_do_not_know(void **state)
     (void)state;
     assert_int_equal(PARSE(&a, &err, "--nosuch"), QL_EPARSE);
     assert_string_equal(err.text, "unrecognized arguments: --nosuch");
-    assert_int_equal(PARSE(&a, &err, "word"), QL_EPARSE);
+    assert_int_equal(PARSE(&a, &err, "word", "-u", "one", "word"), QL_EPARSE);
+    assert_string_equal(err.text, "unrecognized arguments: word");
+    assert_int_equal(PARSE(&a, &err, ""), QL_EPARSE);
     assert_int_equal(PARSE(&a, &err, "-c"), QL_EPARSE);
     assert_string_equal(err.text, "argument -c: expected one argument");
     assert_int_equal(PARSE(&a, &err, "--verify=yes"), QL_EPARSE);
+}
+
+static void args_keep_one_word_that_is_no_option_for_commands_that_take_it(void **state)
+{
+    struct ql_args a;
+
+    (void)state;
+    assert_int_equal(PARSE(&a, NULL, "-c", "record", "-u", "one", "folder"), QL_OK);
+    assert_string_equal(a.operand, "folder");
+    assert_int_equal(PARSE(&a, NULL, "-c", "record"), QL_OK);
+    assert_null(a.operand);
 }
 
 static void args_keep_every_value_of_a_repeatable_option_and_the_last_of_others(void **state)
@@ -121,6 +134,7 @@ int main(void)
         cmocka_unit_test(args_refuse_ambiguous_prefixes),
         cmocka_unit_test(args_prefer_an_exact_name_to_longer_ones),
         cmocka_unit_test(args_refuse_what_they_do_not_know),
+        cmocka_unit_test(args_keep_one_word_that_is_no_option_for_commands_that_take_it),
         cmocka_unit_test(args_keep_every_value_of_a_repeatable_option_and_the_last_of_others),
         cmocka_unit_test(args_limit_repetition),
     };
