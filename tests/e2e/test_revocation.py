@@ -14,7 +14,6 @@ import pytest
 from conftest import AGENT_ID, BUILD, ROOT, SLOW, Answer, wait_until
 
 PEER_ID = "5c3a1f0e-7d24-4b8e-9a61-2f0c4d7e8b91"
-STOCK = ROOT / "plugins" / "revocation-actions"
 
 
 class Notifier:
@@ -137,15 +136,21 @@ class Fleet:
         assert answer.status == 200, answer.body
 
 
+def stock(lab, name):
+    """A stock action where an administrator would put it: writable by its owner alone."""
+    return write_action(lab.dir / "stock", name, (ROOT / "plugins" / "revocation-actions" / name).read_text(), 0o644)
+
+
 def ssh_settings(lab):
     """Options of a peer that runs the stock action, and its authorized_keys file."""
+    action = stock(lab, "remove-ssh-key.lua")
     home = lab.dir / "home"
     home.mkdir(mode=0o700)
     keys = home / "authorized_keys"
     keys.write_text("# administrators\nssh-ed25519 AAAAadmin admin@example\n"
                     f"ssh-ed25519 AAAAnode node@{AGENT_ID}\nssh-ed25519 AAAApeer node@{PEER_ID}\n")
     keys.chmod(0o640)
-    return keys, {"revocation_actions_dir": str(STOCK), "revocation_actions": ["remove-ssh-key"],
+    return keys, {"revocation_actions_dir": str(action.parent), "revocation_actions": ["remove-ssh-key"],
                   "action_files": [str(home)], "revocation_action_settings": [f"remove-ssh-key.file={keys}"]}
 
 
@@ -389,12 +394,12 @@ def test_an_action_is_tried_without_effect(node, tmp_path):
     for text in (message(), json.dumps({"msg": message(), "signature": ""})):
         event.write_text(text)
         run = subprocess.run([BUILD / "bin" / "quicklime-agent", "--config-dir", node.lab.dir / "agent.d", "--state-dir",
-                              node.state, "--test-action", STOCK / "remove-ssh-key.lua", event], capture_output=True,
+                              node.state, "--test-action", node.lab.dir / "stock" / "remove-ssh-key.lua", event], capture_output=True,
                              text=True)
         assert run.returncode == 0, run.stderr
         assert f"would write {keys}" in run.stderr and f"1 keys of {AGENT_ID} removed" in run.stderr
     assert keys.read_text() == before
     event.write_text("{}")
     run = subprocess.run([BUILD / "bin" / "quicklime-agent", "--config-dir", node.lab.dir / "agent.d", "--state-dir",
-                          node.state, "--test-action", STOCK / "remove-ssh-key.lua", event], capture_output=True)
+                          node.state, "--test-action", node.lab.dir / "stock" / "remove-ssh-key.lua", event], capture_output=True)
     assert run.returncode == 1

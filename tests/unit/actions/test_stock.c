@@ -8,6 +8,19 @@
 
 #define ID "5c3a1f0e-7d24-4b8e-9a61-2f0c4d7e8b91"
 
+/** A stock action where only its owner may write, whatever the mode of the source tree. */
+static char *copy_action(const char *dir, const char *action)
+{
+    char name[64];
+    ql_auto_free char *text = NULL;
+
+    (void)snprintf(name, sizeof name, "%s.lua", action);
+    text = tempdir_get(QL_SOURCE_DIR "/plugins/revocation-actions", name);
+    tempdir_put(dir, name, text);
+    assert_int_equal(chmod(tempdir_path(dir, name), 0600), 0);
+    return strdup(tempdir_path(dir, name));
+}
+
 static json_t *list(const char *item)
 {
     return item ? json_pack("[s]", item) : json_array();
@@ -37,7 +50,7 @@ static int run(const char *dir, const char *action, const char *settings, const 
     outer = json_pack("{s:s, s:s}", "msg", msg, "signature", "");
     body = json_dumps(outer, 0);
     assert_int_equal(ql_notice_parse(body, strlen(body), &n, NULL), QL_OK);
-    assert_true(asprintf(&file, "%s/plugins/revocation-actions/%s.lua", QL_SOURCE_DIR, action) > 0);
+    file = copy_action(dir, action);
     job.file = file;
     job.notice = n;
     job.settings = set;
