@@ -46,8 +46,8 @@ struct backing {
 
 static bool tag_known(unsigned tag)
 {
-    return (tag >= QL_TAG_JOB_TYPE && tag <= QL_TAG_ATTEMPT) || (tag >= QL_TAG_AK && tag <= QL_TAG_FACTS) ||
-           (tag >= QL_TAG_VERDICT && tag <= QL_TAG_FULL);
+    return (tag >= QL_TAG_JOB_TYPE && tag <= QL_TAG_ATTEMPT) || (tag >= QL_TAG_AK && tag <= QL_TAG_SIGNING_KEY) ||
+           (tag >= QL_TAG_VERDICT && tag <= QL_TAG_GENERATOR);
 }
 
 static bool kind_known(unsigned kind)

@@ -80,6 +80,7 @@ enum ql_tag {
     QL_TAG_IAK_ATTEST,
     QL_TAG_IAK_SIGN,
     QL_TAG_FACTS,
+    QL_TAG_SIGNING_KEY /**< text "NAME\nPEM", see runtime_policy.h */,
     QL_TAG_VERDICT = 64, /**< u64 of enum ql_verdict_kind */
     QL_TAG_FAILURES,     /**< JSON array of {event_id, severity, recoverable, context} */
     QL_TAG_ALGS,         /**< three lines: hash, encryption, signing algorithm; empty: none */
@@ -97,7 +98,8 @@ enum ql_tag {
     QL_TAG_REASONS,
     QL_TAG_CPU_NS,
     QL_TAG_EK_PUBLIC, /**< fields of an EK, fixed layout: jobs_register.c */
-    QL_TAG_FULL       /**< u64: 1 = the next quote must be asked in full */
+    QL_TAG_FULL,      /**< u64: 1 = the next quote must be asked in full */
+    QL_TAG_GENERATOR  /**< u64: who made a runtime policy */
 };
 
 /** One item of a received frame; borrowed from it. */

@@ -71,20 +71,27 @@ struct ql_check_job {
         char validator[33];
         const uint8_t *bytes;
         size_t len;
+        bool
+            must_be_signed; /**< a runtime policy: refused without a good signature of one of the keys below */
     } policies[QL_POLICIES_MAX];
     size_t policy_count;
+    char *const *signing_keys; /**< "NAME\nPEM", see runtime_policy.h */
+    size_t signing_key_count;
 };
 struct ql_frame *ql_check_job_frame(const struct ql_check_job *job, struct ql_err *err);
 struct ql_check_result {
     bool ok;
     char *reason; /**< when not ok: what was wrong, for the API's answer */
-    char *field;  /**< "ak_tpm", "mtls_cert", or the validator's name */
+    char *
+        field; /**< "ak_tpm", "mtls_cert", the validator's name; "runtime_policy_key" (401) or "runtime_policy" (400):
+                       `reason` is the whole status */
     uint8_t *ak;
     size_t ak_len;
     uint8_t *cert_der;
     size_t cert_der_len; /**< to pin; NULL: none */
     uint32_t mask;       /**< OR over needs */
     char *needs;         /**< JSON array [{validator, evidence, bound, pcr, parameters}] */
+    int64_t generator;   /**< meta.generator of the runtime policy among them; 0: none */
 };
 int ql_check_result_read(const struct ql_frame *frame, struct ql_check_result *ret, struct ql_err *err);
 void ql_check_result_done(struct ql_check_result *r);

@@ -16,6 +16,7 @@ enum {
 struct ql_frame *ql_check_job_frame(const struct ql_check_job *job, struct ql_err *err)
 {
     ql_auto(ql_frame_freep) struct ql_frame *f = ql_frame_new(QL_FRAME_JOB, 0);
+    uint64_t must_be_signed = 0; /* bit n: policy n */
     int r;
 
     if (!f) {
@@ -31,7 +32,12 @@ struct ql_frame *ql_check_job_frame(const struct ql_check_job *job, struct ql_er
         r = ql_frame_add_text(f, QL_TAG_VALIDATOR, job->policies[i].validator, err);
         if (r == QL_OK)
             r = ql_frame_add(f, QL_TAG_POLICY, job->policies[i].bytes, job->policies[i].len, err);
+        must_be_signed |= (uint64_t)job->policies[i].must_be_signed << i;
     }
+    if (r == QL_OK)
+        r = ql_frame_add_u64(f, QL_TAG_FLAGS, must_be_signed, err);
+    for (size_t i = 0; r == QL_OK && i < job->signing_key_count; i++)
+        r = ql_frame_add_text(f, QL_TAG_SIGNING_KEY, job->signing_keys[i], err);
     return r == QL_OK ? ql_steal(f) : NULL;
 }
 
@@ -39,7 +45,7 @@ int ql_check_result_read(const struct ql_frame *frame, struct ql_check_result *r
 {
     struct ql_check_result c = {0};
     ql_auto_json json_t *needs = NULL;
-    uint64_t ok = 0, mask = 0;
+    uint64_t ok = 0, mask = 0, generator = 0;
     int r = QL_OK;
 
     if (frame->kind != QL_FRAME_RESULT)
@@ -59,6 +65,9 @@ int ql_check_result_read(const struct ql_frame *frame, struct ql_check_result *r
     if (r == QL_OK)
         r = ql_item_optional(ql_item_u64(frame, QL_TAG_MASK, (1u << QL_PCR_COUNT) - 1, &mask, err));
     c.mask = (uint32_t)mask;
+    if (r == QL_OK)
+        r = ql_item_optional(ql_item_u64(frame, QL_TAG_GENERATOR, 3, &generator, err));
+    c.generator = (int64_t)generator;
     if (r == QL_OK)
         r = ql_item_optional(ql_item_text(frame, QL_TAG_NEEDS, NEEDS_MAX_LEN, &c.needs, err));
     if (r == QL_OK && c.needs)

@@ -7,6 +7,7 @@
 #include "json.h"
 #include "parse.h"
 #include "public.h"
+#include "runtime_policy.h"
 #include "work.h"
 
 /* A refusal is an answer. Out of memory is none. */
@@ -77,32 +78,58 @@ static int check_policy(struct ql_worker *w, const char *validator, const struct
     return r;
 }
 
+/* Kept out of the loop below: one policy, its signature first. */
+static int check_one(struct ql_worker *w, const struct ql_frame *job, size_t i, const char *validator,
+                     uint32_t *mask, json_t *needs, uint64_t *generator, const char **field,
+                     struct ql_err *why)
+{
+    const struct ql_item *bytes = ql_frame_get(job, QL_TAG_POLICY, i);
+    bool is_runtime = strcmp(validator, "ima") == 0;
+    uint64_t must_be_signed = 0;
+    int r = QL_OK;
+
+    if (ql_frame_get_u64(job, QL_TAG_FLAGS, &must_be_signed) < 0)
+        must_be_signed = UINT64_MAX; /* fail closed */
+    if ((must_be_signed >> i & 1) && is_runtime)
+        r = ql_runtime_policy_signature(job, bytes->data, bytes->len, field, why);
+    if (r < 0)
+        return r;
+    *field = validator;
+    r = check_policy(w, validator, bytes, mask, needs, why);
+    if (r == QL_OK && is_runtime)
+        *generator = (uint64_t)ql_runtime_policy_generator(bytes->data, bytes->len);
+    return r;
+}
+
 int ql_work_check(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result,
                   struct ql_err *err)
 {
-    const struct ql_item *ak = ql_frame_get(job, QL_TAG_AK, 0), *cert = ql_frame_get(job, QL_TAG_CERT, 0),
-                         *bytes;
+    const struct ql_item *ak = ql_frame_get(job, QL_TAG_AK, 0), *cert = ql_frame_get(job, QL_TAG_CERT, 0);
     ql_auto_json json_t *needs = json_array();
     struct ql_err why = QL_ERR_INIT;
     uint32_t mask = 0;
+    uint64_t generator = 0;
     int r = needs ? QL_OK : QL_ENOMEM;
 
     if (r == QL_OK && ak && (r = check_ak(ak, result, &why)) < 0)
         return refuse(result, "ak_tpm", r, &why);
     if (r == QL_OK && cert && (r = check_cert(cert, result, &why)) < 0)
         return refuse(result, "mtls_cert", r, &why);
-    for (size_t i = 0; r == QL_OK && (bytes = ql_frame_get(job, QL_TAG_POLICY, i)); i++) {
+    for (size_t i = 0; r == QL_OK && ql_frame_get(job, QL_TAG_POLICY, i); i++) {
         ql_auto_free char *validator = ql_frame_get_text(job, QL_TAG_VALIDATOR, i);
+        const char *field;
 
         if (!validator || i == QL_POLICIES_MAX || !ql_component_name_ok(validator, strlen(validator)))
             return ql_fail(err, QL_EPARSE, "policies of a job are out of form");
-        r = check_policy(w, validator, bytes, &mask, needs, &why);
+        r = check_one(w, job, i, validator, &mask, needs, &generator, &field, &why);
         if (r < 0)
-            return refuse(result, validator, r, &why);
+            return refuse(result, field, r, &why);
     }
     if (r == QL_OK)
         r = ql_frame_add_u64(result, QL_TAG_FLAGS, 1, err);
     if (r == QL_OK)
         r = ql_frame_add_u64(result, QL_TAG_MASK, mask, err);
+    if (r == QL_OK)
+        r = ql_frame_add_u64(result, QL_TAG_GENERATOR, generator, err);
     return r == QL_OK ? ql_frame_add_json(result, QL_TAG_NEEDS, needs, err) : r;
 }

@@ -243,7 +243,10 @@ int ql_runtime_policy_read(const char *base64, size_t len, char **ret, size_t *r
         }
         (void)ql_json_get_int(json_object_get(policy, "meta"), "generator", 0, INT32_MAX, generator,
                               NULL); /* 0 */
-        *is_empty = *generator == GENERATOR_EMPTY;
+        *is_empty = *generator == GENERATOR_EMPTY &&
+                    json_object_size(json_object_get(policy, "digests")) == 0 &&
+                    json_object_size(json_object_get(policy, "keyrings")) == 0 &&
+                    json_object_size(json_object_get(policy, "ima-buf")) == 0;
     }
     return QL_OK;
 }
@@ -258,7 +261,7 @@ bool ql_mb_policy_is_empty(const char *text, size_t len)
 }
 
 static int take_runtime_policy(const json_t *body, const struct ql_addition_rules *rules,
-                               struct ql_addition *a, int *http, struct ql_err *err)
+                               struct ql_addition *a, struct ql_err *err)
 {
     const json_t *j = json_object_get(body, "runtime_policy");
     struct ql_added_policy *p = next_policy(a, "ima", "runtime");
@@ -283,14 +286,10 @@ static int take_runtime_policy(const json_t *body, const struct ql_addition_rule
         p->len = sizeof ql_empty_runtime_policy - 1;
         return p->bytes ? QL_OK : ql_fail_nomem(err);
     }
-    if (rules->signed_policies && json_string_length(json_object_get(body, "runtime_policy_key")) == 0) {
-        *http = 401;
-        return ql_fail(err, QL_EACCES,
-                       "Runtime policy signature verification required but no key was given!");
-    }
     r = ql_runtime_policy_read(json_string_value(j), json_string_length(j), (char **)&p->bytes, &p->len,
                                &is_empty, &p->generator, err);
-    if (r == QL_OK && !is_empty && p->generator == GENERATOR_EMPTY)
+    p->must_be_signed = rules->signed_policies;
+    if (r == QL_OK && (!is_empty || rules->signed_policies) && p->generator == GENERATOR_EMPTY)
         p->generator = 0;
     return r;
 }
@@ -417,7 +416,7 @@ int ql_addition_read(const json_t *body, const struct ql_addition_rules *rules, 
     if (r == QL_OK)
         r = take_verifier(body, rules, a, err);
     if (r == QL_OK)
-        r = take_runtime_policy(body, rules, a, http, err);
+        r = take_runtime_policy(body, rules, a, err);
     if (r == QL_OK)
         r = take_mb_policy(body, a, err);
     if (r == QL_OK)

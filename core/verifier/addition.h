@@ -22,6 +22,7 @@ struct ql_added_policy {
     size_t len;
     bool is_inline; /**< comes with the addition; else the stored one of that name is meant */
     bool is_null;   /**< stored with null content */
+    bool must_be_signed;
     int64_t generator;
 };
 

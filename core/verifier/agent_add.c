@@ -12,6 +12,7 @@
 #include "log.h"
 #include "policies.h"
 #include "policy_use.h"
+#include "signing_keys.h"
 #include "verifier.h"
 
 /** One addition on its way; attached to the request. */
@@ -21,6 +22,7 @@ struct adding {
     const char *agent_id;
     struct ql_addition a;
     struct ql_check_result checked;
+    struct ql_signing_keys keys;
     struct ql_loaded loaded; /* what is polled when it is stored */
     int http;                /* refusal of a transaction, 0: none */
     char refusal[512];
@@ -34,6 +36,7 @@ static void adding_free(void *object)
 
     ql_addition_done(&g->a);
     ql_check_result_done(&g->checked);
+    ql_signing_keys_done(&g->keys);
     ql_loaded_done(&g->loaded);
     free(g->sealed_v);
     free(g);
@@ -292,6 +295,8 @@ static void reply_unfit(struct adding *g)
            field, reason);
     if (strcmp(field, "ima") == 0)
         ql_req_replyf(g->req, 400, "Runtime policy is malformatted: %s", reason);
+    else if (strcmp(field, "runtime_policy_key") == 0 || strcmp(field, "runtime_policy") == 0)
+        ql_req_reply(g->req, strcmp(field, "runtime_policy_key") == 0 ? 401 : 400, reason, NULL);
     else if (strcmp(field, "mboot") == 0)
         ql_req_replyf(g->req, 400, "Measured boot policy is malformatted: %s", reason);
     else
@@ -316,6 +321,11 @@ static void checked(const struct ql_pool_result *result, void *arg)
         reply_unfit(g);
         return;
     }
+    ql_signing_keys_remember(g->verifier, &g->keys);
+    for (size_t i = 0; i < g->a.policy_count; i++)
+        if (g->a.policies[i].is_inline && is_judged(&g->a.policies[i]) &&
+            strcmp(g->a.policies[i].validator, "ima") == 0)
+            g->a.policies[i].generator = g->checked.generator == 1 ? 0 : g->checked.generator;
     if (complete_row(g, &err) < 0) {
         ql_log(QL_ERROR, "api", "agent=%s: not added: %s", g->agent_id, err.text);
         ql_req_reply(g->req, 500, "Internal server error", NULL);
@@ -342,9 +352,12 @@ static void looked_up(int result, const struct ql_err *err, void *arg)
         memcpy(job.policies[job.policy_count].validator, p->validator, sizeof p->validator);
         job.policies[job.policy_count].bytes = p->bytes;
         job.policies[job.policy_count].len = p->len;
+        job.policies[job.policy_count].must_be_signed = p->must_be_signed;
         job.policy_count++;
         len += p->len;
     }
+    job.signing_keys = g->keys.texts;
+    job.signing_key_count = g->keys.count;
     frame = ql_check_job_frame(&job, &why);
     if (!frame ||
         ql_pool_submit(g->verifier->pool, frame, NULL, len >= QL_JOB_SMALL_MAX, checked, g, &why) < 0) {
@@ -369,7 +382,10 @@ static void on_body(struct ql_http_req *req, json_t *body, void *arg)
     };
     struct ql_err err = QL_ERR_INIT;
     int http;
-    int r = ql_addition_read(body, &rules, &g->a, &http, &err);
+    int r = ql_signing_keys_collect(g->verifier, body, &g->keys, &http, &err);
+
+    if (r == QL_OK)
+        r = ql_addition_read(body, &rules, &g->a, &http, &err);
 
     json_decref(body);
     if (r < 0)

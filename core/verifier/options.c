@@ -205,6 +205,11 @@ static const struct ql_option verifier_rows[] = {
      .type = QL_OPT_BOOL,
      .preset = "false",
      .help = "accept signed runtime policies only"},
+    {.name = "allow_uploaded_policy_keys",
+     .type = QL_OPT_BOOL,
+     .preset = "false",
+     .help =
+         "let the key that comes with a signed runtime policy verify it; else only those in signing_keys"},
 
     /* Plugins and workers */
     {.name = "plugin_dir", .type = QL_OPT_STRING, .help = "folder of plugins; empty: the installed one"},

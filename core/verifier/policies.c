@@ -14,6 +14,7 @@
 #include "policies.h"
 #include "policy_use.h"
 #include "reload.h"
+#include "signing_keys.h"
 #include "verifier.h"
 
 /** What differs between the two collections. */
@@ -63,6 +64,7 @@ struct asking {
     bool is_judged;
     char digest[65];
     struct ql_check_result checked;
+    struct ql_signing_keys keys;
     bool is_found, is_refused; /* what a transaction saw */
     char user[81];
     char **users; /* agents whose rows changed with the policy */
@@ -84,6 +86,7 @@ static void asking_free(void *object)
 
     forget_users(g);
     ql_check_result_done(&g->checked);
+    ql_signing_keys_done(&g->keys);
     json_decref(g->results);
     free(g->content);
     free(g);
@@ -399,8 +402,15 @@ static void checked(const struct ql_pool_result *result, void *arg)
         ql_log(QL_ERROR, "api", "policy=%s: worker's answer refused: %s", g->name, err.text);
         ql_req_reply(g->req, 500, "Internal server error", NULL);
     } else if (!g->checked.ok) {
-        ql_req_replyf(g->req, 400, "%s is malformatted: %s", g->kind->what, g->checked.reason);
+        if (strncmp(g->checked.field, "runtime_policy", strlen("runtime_policy")) == 0)
+            ql_req_reply(g->req, strcmp(g->checked.field, "runtime_policy_key") == 0 ? 401 : 400,
+                         g->checked.reason, NULL);
+        else
+            ql_req_replyf(g->req, 400, "%s is malformatted: %s", g->kind->what, g->checked.reason);
     } else {
+        ql_signing_keys_remember(g->verifier, &g->keys);
+        if (g->kind == &runtime_kind)
+            g->generator = g->checked.generator == 1 ? 0 : g->checked.generator; /* 1: nothing to judge by */
         submit(g, store_policy, policy_stored);
     }
 }
@@ -414,6 +424,9 @@ static void check(struct asking *g)
     memcpy(job.policies[0].validator, g->kind->validator, strlen(g->kind->validator) + 1);
     job.policies[0].bytes = (const uint8_t *)g->content;
     job.policies[0].len = g->content_len;
+    job.policies[0].must_be_signed = g->keys.is_required;
+    job.signing_keys = g->keys.texts;
+    job.signing_key_count = g->keys.count;
     frame = ql_check_job_frame(&job, &err);
     if (!frame || ql_pool_submit(g->verifier->pool, frame, NULL, g->content_len >= QL_JOB_SMALL_MAX, checked,
                                  g, &err) < 0) {
@@ -433,15 +446,15 @@ static int read_runtime(struct asking *g, const json_t *body, int *http, struct 
     *http = 400;
     if (!json_is_string(j) || json_string_length(j) == 0)
         return ql_fail(err, QL_EPARSE, "Runtime policy is not valid JSON!");
-    if (ql_config_bool(g->verifier->config, "verifier", "require_allow_list_signatures") &&
-        json_string_length(json_object_get(body, "runtime_policy_key")) == 0) {
-        *http = 401;
-        return ql_fail(err, QL_EACCES,
-                       "Runtime policy signature verification required but no key was given!");
-    }
+    r = ql_signing_keys_collect(g->verifier, body, &g->keys, http, err);
+    if (r < 0)
+        return r;
+    *http = 400;
     r = ql_runtime_policy_read(json_string_value(j), json_string_length(j), &g->content, &g->content_len,
                                &is_empty, &g->generator, err);
-    g->is_judged = r == QL_OK && !is_empty;
+    g->is_judged = r == QL_OK && (!is_empty || g->keys.is_required);
+    if (g->is_judged && g->generator == 1)
+        g->generator = 0; /* 1 would say that it judges nothing */
     return r;
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jobs from the daemon's encoder through the worker's side and back, in one process. */
+#include "vectors.h"
+
 #include "encode.h"
 #include "jobs.h"
 #include "softquote.h"
@@ -749,9 +751,84 @@ static void policies_are_forgotten_beyond_the_limit(void **state)
     ql_policy_cache_free(c);
 }
 
+/* This worker has no validator "ima": a policy whose signature is good goes on to that refusal. */
+static void signed_policies_need_a_good_signature_of_a_key_that_counts(void **state)
+{
+    json_t *v = load_vectors("ima/dsse.json"), *one;
+    size_t i, checked = 0;
+
+    (void)state;
+    json_array_foreach(json_object_get(v, "envelopes"), i, one) {
+        const char *text = vector_text(one, "envelope"), *pem = vector_text_or_null(one, "key_pem"),
+                   *verdict = vector_text(one, "verdict_signature_required");
+        struct ql_check_job job = {.policies = {{.validator = "ima",
+                                                 .bytes = (const uint8_t *)text,
+                                                 .len = strlen(text),
+                                                 .must_be_signed = true}},
+                                   .policy_count = 1};
+        char *key = NULL;
+        struct ql_check_result r;
+
+        if (pem) {
+            assert_true(asprintf(&key, "\n%s", pem) > 0);
+            job.signing_keys = &key;
+            job.signing_key_count = 1;
+        }
+        r = check(&job);
+        assert_false(r.ok);
+        if (strcmp(verdict, "ok") == 0) {
+            assert_string_equal(r.field, "ima");
+        } else if (strncmp(verdict, "exception", strlen("exception")) == 0) {
+            assert_string_equal(r.field, "runtime_policy_key");
+        } else {
+            assert_string_equal(r.field,
+                                strncmp(verdict, "401", 3) == 0 ? "runtime_policy_key" : "runtime_policy");
+            assert_string_equal(r.reason, verdict + 4);
+        }
+        ql_check_result_done(&r);
+        free(key);
+        checked++;
+    }
+    assert_true(checked > 20);
+    json_decref(v);
+}
+
+static void a_key_of_the_folder_counts_where_a_signature_names_it(void **state)
+{
+    json_t *v = load_vectors("ima/dsse.json"), *good = json_array_get(json_object_get(v, "envelopes"), 0);
+    const char *text = vector_text(good, "envelope");
+    static const char *const names[] = {
+        "7085a75aed76b39681e34b3d662fa8c445e9e97393ddf2dd3be9f9a170edfdd3",
+        "0085a75aed76b39681e34b3d662fa8c445e9e97393ddf2dd3be9f9a170edfdd3",
+        "../../etc/passwd",
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        struct ql_check_job job = {.policies = {{.validator = "ima",
+                                                 .bytes = (const uint8_t *)text,
+                                                 .len = strlen(text),
+                                                 .must_be_signed = true}},
+                                   .policy_count = 1,
+                                   .signing_key_count = 1};
+        struct ql_check_result r;
+        char *key = NULL;
+
+        assert_true(asprintf(&key, "%s\n%s", names[i], vector_text(good, "key_pem")) > 0);
+        job.signing_keys = &key;
+        r = check(&job);
+        assert_string_equal(r.field, i == 0 ? "ima" : "runtime_policy_key");
+        ql_check_result_done(&r);
+        free(key);
+    }
+    json_decref(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(signed_policies_need_a_good_signature_of_a_key_that_counts),
+        cmocka_unit_test(a_key_of_the_folder_counts_where_a_signature_names_it),
         cmocka_unit_test(good_addition_comes_back_as_bytes_and_needs),
         cmocka_unit_test(bad_additions_name_the_field),
         cmocka_unit_test(upload_is_checked_without_an_agent),
