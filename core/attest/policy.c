@@ -20,6 +20,9 @@ static int check_needs(const char *validator, const struct ql_needs *n, struct q
             return ql_fail(err, QL_ERANGE,
                            "validator %s: evidence %s is bound in a way (%u) that does not exist", validator,
                            need->evidence, need->bound);
+        if (need->flags & ~QL_NEED_OPTIONAL)
+            return ql_fail(err, QL_ERANGE, "validator %s: evidence %s has flags (0x%x) that do not exist",
+                           validator, need->evidence, need->flags);
         /* Evidence that a PCR vouches for is worth nothing when that PCR is not quoted. */
         if (need->bound == QL_BOUND_PCR &&
             (need->pcr >= QL_PCR_COUNT || !(n->pcr_mask & (UINT32_C(1) << need->pcr))))

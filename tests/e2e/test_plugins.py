@@ -3,11 +3,13 @@
 
 import hashlib
 import json
+import os
 import pathlib
 import re
 import shutil
 import subprocess
 import tempfile
+import time
 
 import pytest
 from conftest import AGENT_ID, BUILD, ROOT, SLOW, libconfig
@@ -248,6 +250,98 @@ def test_a_recording_without_the_evidence_fails_as_the_agent_does(lab, sdk):
     usage = subprocess.run([*lab.argv("tenant", lab.server), "-c", "cvlist", "folder"], capture_output=True, text=True,
                            timeout=60 * SLOW)
     assert usage.returncode == 2 and "unrecognized arguments: folder" in usage.stderr
+
+
+# ---- the author's guide ----
+
+WALK = """set -euo pipefail
+expect() { # TEXT COMMAND...: until the command shows the text
+    local want=$1 i out=
+    shift
+    for i in $(seq 300); do
+        out=$("$@" 2>&1) || true
+        case $out in *"$want"*) return 0 ;; esac
+        sleep 0.2
+    done
+    printf '%s never showed %s:\\n%s\\n' "$*" "$want" "$out"
+    return 1
+}
+"""
+
+
+def guide_commands():
+    """What docs/plugins.md tells a newcomer to type, in order; "# shows TEXT" becomes an expectation."""
+    text = (ROOT / "docs" / "plugins.md").read_text()
+    section = text[text.index("## From nothing"):text.index("### Checking")]
+    blocks = re.findall(r"^```sh\n(.*?)^```", section, re.M | re.S)
+    assert len(blocks) >= 8 and section.count("```") == 2 * len(blocks)
+    commands = "".join(blocks)
+    assert len(re.findall("# shows ", commands)) >= 8
+    return re.sub(r"^(.*?\S)\s+# shows (.*)$", lambda m: f"expect '{m[2]}' {m[1]}", commands, flags=re.M)
+
+
+def install(prefix):
+    """All of this build below a prefix, found without the source tree."""
+    subprocess.run(["cmake", "--install", BUILD, "--prefix", prefix], check=True, capture_output=True)
+    env = dict(os.environ, CMAKE_PREFIX_PATH=str(prefix), PKG_CONFIG_PATH=str(next(prefix.rglob("quicklime.pc")).parent))
+    plugins = subprocess.run(["pkg-config", "--variable=plugindir", "quicklime"], env=env, check=True, capture_output=True,
+                             text=True).stdout.strip()
+    return env, pathlib.Path(plugins).resolve()
+
+
+def add_command(folder, name, text):
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+def restart_when_told(lab, run, daemons):
+    """Serve the walk's systemctl until it ends."""
+    end = time.monotonic() + 280 * SLOW
+    while run.poll() is None:
+        assert time.monotonic() < end, "the walk does not end"
+        for name, process in daemons.items():
+            told = lab.dir / f"restart-quicklime-{name}"
+            if told.exists():
+                assert process.stop() == 0
+                process.start()
+                process.wait_for("ready", 40)
+                told.unlink()
+        time.sleep(0.05)
+
+
+def test_the_guide_leads_a_newcomer_from_nothing_to_failing_and_passing_agents(lab):
+    prefix, wrap, home = (lab.dir / name for name in ("prefix", "wrap", "home"))
+    for folder in (prefix, wrap, home, lab.dir / "installed", lab.dir / "etc" / "quicklime"):
+        folder.mkdir(parents=True)
+    env, lab.plugins = install(prefix)
+    for name in ("quicklime-verifier", "quicklime-registrar", "quicklime-agent", "quicklime-tenant", "quicklime-worker",
+                 "quicklime-actionrunner"):
+        for program in prefix.rglob(name):
+            (lab.dir / "installed" / name).symlink_to(program)
+    lab.bin = lab.dir / "installed"
+    # Another prefix than the one configured, another place for /etc, no root and no systemd: that is all that differs.
+    (lab.dir / "etc/quicklime/verifier.conf.d").symlink_to(lab.dir / "verifier.conf.d")
+    (lab.dir / "etc/quicklime/agent.conf.d").symlink_to(lab.dir / "agent.d/agent.conf.d")
+    (lab.dir / "verifier.conf.d").mkdir()
+    (lab.dir / "agent.d/agent.conf.d").mkdir(parents=True)
+    add_command(wrap, "sudo", 'exec "$@"')
+    add_command(wrap, "systemctl", f'file={lab.dir}/$1-$2; touch "$file"; while [ -e "$file" ]; do sleep 0.1; done')
+    add_command(wrap, "quicklime-tenant", f'exec {lab.bin}/quicklime-tenant --config-dir {lab.dir} --state-dir {lab.server} "$@"')
+    add_command(wrap, "quicklime-verify", f'exec {prefix}/bin/quicklime-verify --plugin-dir {lab.plugins} "$@"')
+    verifier, _, agent = lab.start_all()
+    assert AGENT_ID in lab.tenant("-c", "reglist")
+    script = WALK + guide_commands().replace("/etc/", f"{lab.dir}/etc/").replace("10.0.0.7", "127.0.0.1")
+    env.update(PATH=f"{wrap}:{prefix}/bin:{env['PATH']}", UUID=AGENT_ID, HOME=str(home))
+    with open(lab.dir / "walk.log", "wb") as log:
+        run = subprocess.Popen(["bash", "-c", "umask 022\n" + script], cwd=home, env=env, stdout=log, stderr=log,
+                               stdin=subprocess.DEVNULL)
+        try:
+            restart_when_told(lab, run, {"verifier": verifier, "agent": agent})
+        finally:
+            run.kill()
+            run.wait()
+    assert run.returncode == 0, (lab.dir / "walk.log").read_text()[-3000:]
+    assert lab.wait_attested(2)["operational_state"] == 3
 
 
 # ---- configuration of plugins ----

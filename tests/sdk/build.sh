@@ -5,7 +5,7 @@
 #   tests/sdk/build.sh BUILD [OUT]
 #
 # BUILD is a build folder in which quicklime-plugin is built. With OUT, an existing folder, the plugins stay there:
-# widget.so, clockwatch.lua, sample.so and lua/sample.lua.
+# widget.so, clockwatch.lua, sample.so and linewatch.lua.
 set -euo pipefail
 source=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "${1:?build folder}" && pwd)
@@ -81,8 +81,7 @@ quicklime-plugin check "$work/sample.so" 2>"$work/log" || status=$?
 [ "$status" = 1 ] && grep -q 'mode: wanted' "$work/log" || fail "a file that others may write was loaded"
 
 if [ -n "$out" ]; then
-    mkdir -p "$out/lua"
     cp "$plugindir/widget.so" "$plugindir/clockwatch.lua" "$plugindir/sample.so" "$out/"
-    cp "$work/lua/sample.lua" "$out/lua/"
+    cp "$work/lua/linewatch.lua" "$out/"
 fi
 echo "SDK: widget, clockwatch and both templates build, load and refuse as they must"

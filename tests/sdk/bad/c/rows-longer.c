@@ -16,6 +16,7 @@ struct longer_need {
     const char *evidence;
     uint32_t bound, pcr;
     const char *parameters;
+    uint32_t flags;
     uint64_t later[2];
 };
 #define OPTION      struct longer_option

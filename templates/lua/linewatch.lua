@@ -30,14 +30,14 @@ local function validate(attest, object)
   end
   for _, line in ipairs(object.wanted) do
     if not seen[line] then
-      ql.fail({ event = "sample.missing_line", recoverable = true, context = { missing = line } })
+      ql.fail({ event = "linewatch.missing_line", recoverable = true, context = { missing = line } })
     end
   end
 end
 
 return {
   kind = "validator",
-  name = "sample",
+  name = "linewatch",
   version = "1.0",
   license = "Apache-2.0",
   summary = "wants lines in a file of the node",
