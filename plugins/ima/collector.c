@@ -99,15 +99,16 @@ static void collector_close(void *plugin, void *handle)
     c->host->free(c->host, c);
 }
 
-/* Another file under the same name is taken instead, where our rights allow it. */
-static int make_ready(struct collector *c, struct ql_err *err)
+/* Another file under the same name is taken instead, where our rights allow it. @param[out] is_new it was */
+static int make_ready(struct collector *c, bool *is_new, struct ql_err *err)
 {
     struct stat st;
     const bool there = stat(c->path, &st) == 0;
 
     if (c->scan_fd >= 0 && (!there || (st.st_dev == c->device && st.st_ino == c->inode)))
         return QL_OK;
-    if (open_files(c) || c->scan_fd >= 0)
+    *is_new = open_files(c);
+    if (c->scan_fd >= 0)
         return QL_OK;
     return c->host->fail(err, errno == ENOENT ? QL_ENOTFOUND : QL_EACCES, "measurement list %s: %s", c->path,
                          errno == EINVAL ? "not a file" : strerror(errno));
@@ -169,9 +170,9 @@ static int collector_collect(void *plugin, void *handle, const char *parameters,
                              struct ql_sink *sink, struct ql_collected *ret, struct ql_err *err)
 {
     struct collector *c = handle;
-    bool is_new = false;
+    bool is_other_file = false, is_new = false;
     uint64_t at = 0;
-    int r = make_ready(c, err);
+    int r = make_ready(c, &is_other_file, err);
 
     (void)plugin;
     (void)parameters; /* there are none */
@@ -180,7 +181,7 @@ static int collector_collect(void *plugin, void *handle, const char *parameters,
     if (r < 0)
         return r;
     ret->more = 0;
-    ret->cursor_from = is_new || cursor > c->index.count ? 0 : cursor;
+    ret->cursor_from = is_other_file || is_new || cursor > c->index.count ? 0 : cursor;
     ret->cursor_to = ret->cursor_from;
     if (ret->cursor_from > 0)
         r = ima_index_find(&c->index, c->send_fd, ret->cursor_from, c->chunk, &at, err);
