@@ -102,7 +102,7 @@ static void a_replayed_prefix_a_shorter_list_and_a_forged_entry_fit_no_pcr(void 
     assert_int_equal(quote(&r, &g, 0, 0), RIG_PASS);
     /* the entries again in place of a new one */
     second = g.len;
-    loggen_file(&g, AA, "/bin/a");
+    loggen_file(&g, AA, "boot_aggregate");
     memcpy(r.pcr, g.pcr, 32);
     rig_list(&r, g.text + first, 3);
     r.list_len = second - first;
