@@ -166,6 +166,11 @@ static void on_end(evutil_socket_t fd, short what, void *arg)
     child_free(c);
 }
 
+void ql_child_kill(struct ql_child *c)
+{
+    (void)kill(-c->pid, SIGKILL); /* its end is noticed as any other */
+}
+
 static void on_timeout(evutil_socket_t fd, short what, void *arg)
 {
     struct ql_child *c = arg;
@@ -173,7 +178,7 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     c->timed_out = true;
-    (void)kill(-c->pid, SIGKILL); /* its end is noticed as any other */
+    ql_child_kill(c);
 }
 
 void ql_child_free(struct ql_child *c)

@@ -51,6 +51,8 @@ int ql_child_start(const struct ql_child_config *config, ql_child_done done, voi
                    struct ql_err *err);
 /** Process id. */
 long ql_child_pid(const struct ql_child *c);
+/** Kill it; its end is reported as any other. */
+void ql_child_kill(struct ql_child *c);
 /** Kill it and its group, wait for it, free; `done` is not called. NULL is allowed. */
 void ql_child_free(struct ql_child *c);
 QL_DEFINE_CLEANUP(struct ql_child, ql_child_free)

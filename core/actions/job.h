@@ -36,5 +36,15 @@ char *ql_job_text(const struct ql_job *job);
  * @retval QL_OK @retval QL_EAGAIN again later @retval QL_ENOTFOUND no action for the site in that file
  */
 int ql_job_run(const char *text, size_t len, struct ql_err *err);
+/**
+ * The same in two steps, for a process that serves one action for long: load what the job names, then run it for each
+ * notice. "webhook" (object: "url", "cas", "system_cas", "cert", "key", "key_password", "plain") in the place of "file" is
+ * the action that posts the notice there.
+ */
+struct ql_job_host;
+int ql_job_host_new(const char *text, size_t len, struct ql_job_host **ret, struct ql_err *err);
+int ql_job_host_run(struct ql_job_host *h, struct ql_notice *notice, uint32_t attempt, struct ql_err *err);
+void ql_job_host_free(struct ql_job_host *h);
+QL_DEFINE_CLEANUP(struct ql_job_host, ql_job_host_free)
 /** Settings of one action out of lines ACTION.NAME=VALUE. New reference; NULL: no memory. */
 json_t *ql_job_settings(const char *action, const char *const *lines, size_t count);

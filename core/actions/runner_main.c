@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quicklime-actionrunner JOBFILE: runs one action of Lua or a shared object in a process of its own, so that one that
- * crashes or hangs takes nobody along. Started by the agent and by quicklime-actiond, which watch it.
+ * quicklime-actionrunner JOBFILE, or --serve: runs one action of Lua or a shared object in a process of its own, so that one that
+ * crashes or hangs takes nobody along. Started by the agent, by quicklime-actiond and, to
+ * serve, by the verifier, which watch it.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "file.h"
 #include "job.h"
 #include "log.h"
+#include "runner.h"
 
 int main(int argc, char **argv)
 {
@@ -25,6 +27,8 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)dup2(STDOUT_FILENO, STDERR_FILENO); /* who watches us logs what we say */
     ql_log_setup("quicklime-actionrunner", QL_INFO, QL_LOG_PLAIN);
+    if (argc == 2 && strcmp(argv[1], "--serve") == 0)
+        return ql_runner_serve(QL_RUNNER_SOCKET);
     if (argc != 2) {
         (void)fprintf(stderr,
                       "usage: quicklime-actionrunner JOBFILE\nStarted by other programs of Quicklime.\n");

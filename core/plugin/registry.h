@@ -118,8 +118,8 @@ struct ql_lua_grants {
      * Does the posting for ql.http.post, whose URL's host was found granted; NULL: not offered. Blocks until @p end_ns
      * (monotonic). @param[out] status of the answer @param[out] answer its body, caller frees
      */
-    int (*http_post)(void *arg, const char *url, const void *body, size_t len, const char *type, int64_t end_ns,
-                     int *status, char **answer, size_t *answer_len, struct ql_err *err);
+    int (*http_post)(void *arg, const char *url, const void *body, size_t len, const char *type,
+                     int64_t end_ns, int *status, char **answer, size_t *answer_len, struct ql_err *err);
     void *http_arg;
     bool dry_run; /**< nothing is run, written or posted: a log line says what would be */
 };

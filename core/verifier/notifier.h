@@ -78,3 +78,24 @@ size_t ql_told_count(const struct ql_told *t);
 void ql_told_free(struct ql_told *t);
 /** Pause before attempt number @p failures + 1, s. */
 unsigned ql_tell_wait_s(unsigned failures);
+
+/* ---- notify_feeds.c: webhook, ZeroMQ and actions of plugins, each in a process of its own ---- */
+
+enum {
+    QL_FEED_CRASHES_MAX = 3, /**< crashes of an action over one event; then it is given up for that action */
+    QL_FEED_WAITING_MAX =
+        64, /**< events of an action that wait to be tried again; more hold up the others, too */
+    QL_FEED_RESTART_S = 1 /**< pause before a process that ended is started again */
+};
+/** Feeds that the configuration names. @param[out] ret  NULL: none */
+int ql_feeds_new(struct ql_verifier *v, struct ql_outbox_runner *o, struct ql_feeds **ret,
+                 struct ql_err *err);
+/** Bits of all feeds. */
+uint32_t ql_feeds_all(const struct ql_feeds *f);
+/** Bit of a feed, 0: there is none of that name. */
+uint32_t ql_feeds_bit(const struct ql_feeds *f, const char *name);
+/** Name of feed number @p n, NULL past the end. */
+const char *ql_feeds_name(const struct ql_feeds *f, unsigned n);
+/** There are new events. NULL is allowed. */
+void ql_feeds_wake(struct ql_feeds *f);
+void ql_feeds_free(struct ql_feeds *f);

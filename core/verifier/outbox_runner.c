@@ -45,7 +45,8 @@ struct ql_outbox_runner {
     struct event *look, *settle, *again;
     bool is_reading, is_awake, is_writing, is_full;
     unsigned looks;
-    struct ql_told *told; /* NULL: agents are not told */
+    struct ql_told *told;   /* NULL: agents are not told */
+    struct ql_feeds *feeds; /* webhook, ZeroMQ, actions of plugins */
 };
 
 struct ql_note_list *ql_outbox_notes(struct ql_outbox_runner *o)
@@ -117,13 +118,18 @@ static void read_pending(const struct ql_outbox_runner *o, struct ql_note *n)
 {
     ql_auto_json json_t *pending = NULL;
     const json_t *agents;
+    const char *name;
     size_t i;
-    json_t *id;
+    json_t *id, *value;
 
     n->for_agents = wants_agents(o);
+    n->feeds = ql_feeds_all(o->feeds);
     if (!n->row.pending ||
         ql_json_parse_object(n->row.pending, strlen(n->row.pending), PENDING_MAX, &pending, NULL) < 0)
         return;
+    n->feeds = 0;
+    json_object_foreach(pending, name, value)
+        n->feeds |= ql_feeds_bit(o->feeds, name);
     agents = json_object_get(pending, "agent");
     n->for_agents &= agents != NULL;
     if (!json_is_array(agents))
@@ -233,6 +239,7 @@ static void batch_read(int result, const struct ql_err *err, void *arg)
     free(b);
     if (result == QL_OK && !TAILQ_EMPTY(&o->notes))
         soon(o->settle, 0);
+    ql_feeds_wake(o->feeds);
     if (result == QL_OK && more)
         begin(o);
 }
@@ -311,9 +318,13 @@ static void rows_written(int result, const struct ql_err *err, void *arg)
 static char *pending_text(const struct ql_outbox_runner *o, const struct ql_note *n)
 {
     ql_auto_json json_t *j = json_object();
+    const char *name;
 
     if (!j || (n->for_agents && json_object_set_new(j, "agent", ql_told_pending(o->told, n)) != 0))
         return NULL;
+    for (unsigned i = 0; (name = ql_feeds_name(o->feeds, i)); i++)
+        if ((n->feeds & UINT32_C(1) << i) && json_object_set_new(j, name, json_true()) != 0)
+            return NULL;
     return ql_json_text(j);
 }
 
@@ -465,6 +476,8 @@ int ql_outbox_runner_new(struct ql_verifier *v, struct ql_outbox_runner **ret, s
         r = ql_fail_nomem(err);
     if (r == QL_OK && is_enabled(v, "agent"))
         r = ql_told_new(v, o, &o->told, err);
+    if (r == QL_OK)
+        r = ql_feeds_new(v, o, &o->feeds, err);
     if (r < 0) {
         ql_outbox_runner_free(o);
         return r;
@@ -486,6 +499,7 @@ void ql_outbox_runner_free(struct ql_outbox_runner *o)
     if (!o)
         return;
     ql_told_free(o->told);
+    ql_feeds_free(o->feeds);
     while ((n = TAILQ_FIRST(&o->notes))) {
         TAILQ_REMOVE(&o->notes, n, next);
         note_free(n);

@@ -428,24 +428,11 @@ static void raise_limits(void)
     }
 }
 
-static void warn_of_notifiers(const struct ql_verifier *v)
-{
-    size_t count = ql_config_count(v->config, "revocations", "enabled_revocation_notifications");
-
-    for (size_t i = 0; i < count; i++) {
-        const char *name = ql_config_item(v->config, "revocations", "enabled_revocation_notifications", i);
-
-        if (strcmp(name, "agent") != 0)
-            ql_log(QL_WARN, "main", "revocation notifier %s is not offered", name);
-    }
-}
-
 int ql_verifier_start(struct ql_verifier *v, struct ql_err *err)
 {
     int r;
 
     raise_limits();
-    warn_of_notifiers(v);
     r = make_tls_dir(v, err);
     if (r == QL_OK)
         r = ql_contents_new(&v->contents, err);

@@ -186,7 +186,10 @@ class Lab:
                 "worker_path": str(self.bin / "quicklime-worker"), "retry_interval": 0.2, "max_retries": 3,
                 "exponential_backoff": False}
         rows.update(options)
-        self.write_config("verifier", rows, **(groups or {}))
+        groups = dict(groups or {})
+        groups["revocations"] = {"action_runner_path": str(self.bin / "quicklime-actionrunner"),
+                                 **groups.get("revocations", {})}
+        self.write_config("verifier", rows, **groups)
         p = self.spawn("verifier", self.argv("verifier", self.server))
         if wait:
             p.wait_for("ready")

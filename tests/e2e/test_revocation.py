@@ -3,15 +3,19 @@
 
 import base64
 import http.client
+import http.server
 import json
 import os
+import shutil
 import signal
+import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
-from conftest import AGENT_ID, BUILD, ROOT, SLOW, Answer, wait_until
+from conftest import AGENT_ID, BUILD, ROOT, SLOW, Answer, free_port, wait_until
 
 PEER_ID = "5c3a1f0e-7d24-4b8e-9a61-2f0c4d7e8b91"
 
@@ -105,13 +109,13 @@ def node(lab):
 class Fleet:
     """Two attested agents; the second one is the peer of the first."""
 
-    def __init__(self, lab, **peer):
+    def __init__(self, lab, verifier=None, **peer):
         self.lab = lab
         lab.start_tpm("tpm2")
         tpm2 = lab.tcti
         lab.start_tpm()
         self.notifier = Notifier(lab.dir)
-        self.verifier = lab.start_verifier()
+        self.verifier = lab.start_verifier(**(verifier or {}))
         lab.start_registrar()
         self.agent = lab.start_agent(revocation_cert=str(self.notifier.cert))
         self.peer = lab.start_agent(name="agent2", uuid=PEER_ID, tcti=tpm2, revocation_cert=str(self.notifier.cert),
@@ -202,6 +206,181 @@ def test_every_peer_is_told_although_the_verifier_is_killed(lab):
         fleet.verifier.wait_for("ready")
     time.sleep(1)
     assert (lab.dir / "runs").read_text() == "x\n"
+
+
+# ---- webhook, ZeroMQ, actions of the verifier ----
+
+
+class Failing:
+    """One agent that fails, at a verifier with the notifiers under test."""
+
+    def __init__(self, lab, plugin_dir=None, **revocations):
+        self.lab = lab
+        lab.start_tpm()
+        self.notifier = Notifier(lab.dir)
+        options = {"plugin_dir": str(plugin_dir)} if plugin_dir else {}
+        self.verifier = lab.start_verifier(groups={"revocations": revocations}, **options)
+        lab.start_registrar()
+        self.agent = lab.start_agent(revocation_cert=str(self.notifier.cert))
+        Fleet.add(self, AGENT_ID, "agent")
+        lab.wait_attested(1)
+
+    def fail(self):
+        self.lab.extend(15)
+        self.verifier.wait_for("stopping polling")
+
+    def is_signed(self, notice):
+        (self.lab.dir / "msg").write_text(notice["msg"])
+        (self.lab.dir / "sig").write_bytes(base64.b64decode(notice["signature"]))
+        key = subprocess.run(["openssl", "x509", "-in", self.notifier.cert, "-pubkey", "-noout"], check=True,
+                             capture_output=True).stdout
+        (self.lab.dir / "pub").write_bytes(key)
+        run = subprocess.run(["openssl", "dgst", "-sha256", "-verify", self.lab.dir / "pub", "-signature",
+                              self.lab.dir / "sig", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:222",
+                              self.lab.dir / "msg"], capture_output=True)
+        return run.returncode == 0
+
+
+class Hook(http.server.ThreadingHTTPServer):
+    """A webhook over HTTPS that answers as told, then with 200."""
+
+    def __init__(self, folder, answers=()):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-subj", "/CN=hook", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "hook.pem",
+                        "-out", folder / "hook.crt"], check=True, capture_output=True)
+        super().__init__(("127.0.0.1", 0), HookHandler)
+        self.answers, self.got = list(answers), []
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "hook.crt", folder / "hook.pem")
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.url = f"https://127.0.0.1:{self.server_address[1]}/hook?a=1"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class HookHandler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((self.path, self.headers["Content-Type"], body))
+        self.send_response(self.server.answers.pop(0) if self.server.answers else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_webhook_is_told_until_it_says_yes(lab):
+    hook = Hook(lab.dir, [500, 404])
+    failing = Failing(lab, enabled_revocation_notifications=["webhook"], webhook_ca=[str(lab.dir / "hook.crt")],
+                      webhook_url=hook.url.replace("https", "http"))  # HTTPS all the same
+    failing.fail()
+    failing.verifier.wait_for("action=webhook agent=")
+    failing.verifier.wait_for(": done", 20)
+    path, kind, body = hook.got[0]
+    assert path == "/hook?a=1" and kind == "application/json" and len(hook.got) == 3
+    assert {g[2] for g in hook.got} == {body}
+    notice = json.loads(body)
+    assert list(notice) == ["msg", "signature"] and body.decode() == json.dumps(notice)
+    assert json.loads(notice["msg"])["agent_id"] == AGENT_ID and failing.is_signed(notice)
+    assert "127.0.0.1" not in failing.agent.log or "revocation" not in failing.agent.log.split("ready")[1]
+
+
+def test_a_webhook_with_a_foreign_certificate_is_told_nothing(lab):
+    hook = Hook(lab.dir)
+    failing = Failing(lab, enabled_revocation_notifications=["webhook"], webhook_url=hook.url)
+    failing.fail()
+    failing.verifier.wait_for("to be tried again")
+    time.sleep(1)
+    assert hook.got == []
+
+
+def subscribe(port):
+    """A subscriber of ZMTP 3.0 with the mechanism NULL; returns its socket."""
+    sock = socket.create_connection(("127.0.0.1", port), timeout=20 * SLOW)
+    sock.sendall(b"\xff" + b"\0" * 8 + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" * 32)
+    read_exactly(sock, 64)
+    ready = b"\x05READY\x0bSocket-Type\0\0\0\x03SUB"
+    sock.sendall(b"\x04" + bytes([len(ready)]) + ready)
+    read_frame(sock)
+    sock.sendall(b"\x00\x01\x01")  # everything
+    return sock
+
+
+def read_exactly(sock, count):
+    data = b""
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        assert piece
+        data += piece
+    return data
+
+
+def read_frame(sock):
+    flags = read_exactly(sock, 1)[0]
+    length = int.from_bytes(read_exactly(sock, 8 if flags & 2 else 1), "big")
+    return flags, read_exactly(sock, length)
+
+
+def test_subscribers_of_zeromq_are_told(lab):
+    if not (lab.plugins / "zeromq.so").exists():
+        pytest.skip("built without libzmq")
+    port = free_port()
+    failing = Failing(lab, enabled_revocation_notifications=["zeromq", "agent"], zmq_port=port)
+    sock = subscribe(port)
+    failing.fail()
+    flags, body = read_frame(sock)
+    notice = json.loads(body)
+    assert flags & 1 == 0 and list(notice) == ["msg", "signature"]
+    assert json.loads(notice["msg"])["agent_id"] == AGENT_ID and failing.is_signed(notice)
+    failing.agent.wait_for("received")
+    # The process is kept: killed, it comes back.
+    sock.close()
+    for child in subprocess.run(["pgrep", "-P", str(failing.verifier.pid), "-f", "actionrunner"], capture_output=True,
+                                text=True).stdout.split():
+        os.kill(int(child), signal.SIGKILL)
+    failing.verifier.wait_for("its process ended")
+    wait_until(lambda: can_subscribe(port), 20, "ZeroMQ again")
+
+
+def can_subscribe(port):
+    try:
+        subscribe(port).close()
+        return True
+    except OSError:
+        return False
+
+
+def test_actions_of_the_verifier_run_apart_from_each_other(lab):
+    """One that hangs and one that always crashes hold up neither a good one nor the verifier."""
+    plugins = lab.dir / "plugins"
+    shutil.copytree(lab.plugins, plugins)
+    plugins.chmod(0o755)
+    head = "return {kind = 'action', name = 'x', sites = {'verifier'}, run = function(event) "
+    write_action(plugins, "good.lua", head + f"ql.file.write('{lab.dir}/good', event.type .. event.settings.word) end}}",
+                 0o644)
+    write_action(plugins, "hangs.lua", head + "ql.exec({'/bin/sleep', '500'}, {timeout = 500}) end}", 0o644)
+    write_action(plugins, "again.lua", head + f"if event.attempt < 3 then return 'again' end "
+                 f"ql.file.write('{lab.dir}/again', tostring(event.attempt)) end}}", 0o644)
+    write_action(plugins, "kills.lua", head + "ql.exec({'/bin/sh', '-c', 'kill -9 $PPID'}) end}", 0o644)
+    failing = Failing(lab, plugins, actions=["hangs", "kills", "again", "good"], action_timeout=2,
+                      action_files=[str(lab.dir)], action_exec=["/bin/sleep", "/bin/sh"],
+                      action_settings=["good.word=!"])
+    failing.fail()
+    wait_until((lab.dir / "good").exists, 10, "the good action")
+    assert (lab.dir / "good").read_text() == "revocation!"
+    wait_until((lab.dir / "again").exists, 20, "the third attempt")
+    failing.verifier.wait_for("action=kills agent=", 40)
+    failing.verifier.wait_for("given up: its process ended 3 times", 40)
+    failing.verifier.wait_for("action=hangs", 40)
+    assert lab.verifier("GET", "/version").status == 200
+
+
+def test_an_action_that_is_not_there_stops_the_start(lab):
+    for rows in ({"actions": ["nowhere"]}, {"enabled_revocation_notifications": ["webhook"]}):
+        verifier = lab.start_verifier(wait=False, groups={"revocations": rows})
+        verifier.popen.wait(20 * SLOW)
+        assert verifier.popen.returncode == 1
+        assert "nowhere" in verifier.log or "webhook_url is empty" in verifier.log
 
 
 # ---- what is not believed ----

@@ -58,6 +58,12 @@ struct ql_action {
     /** @retval 0 done @retval QL_EAGAIN run me again later @return other: given up, logged */
     int (*run)(void *plugin, const struct ql_event *event, const struct ql_action_ctx *ctx,
                struct ql_err *err);
+    /* since release 0.2 */
+    /**
+     * Called once before the first run, where the action lives as long as its host (the verifier's runner): listen,
+     * connect. NULL: nothing to do. A failure is logged, and tried again before the next run.
+     */
+    int (*open)(void *plugin, const struct ql_action_ctx *ctx, struct ql_err *err);
 };
 
 #ifdef __cplusplus
