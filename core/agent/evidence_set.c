@@ -148,6 +148,37 @@ json_t *ql_evidence_set_names(const struct ql_evidence_set *s)
     return names;
 }
 
+/* @param text hex digits */
+static int parse_parameters(const char *text, size_t len, struct ql_evidence_ask *item, struct ql_err *err)
+{
+    ql_auto_json json_t *value = NULL;
+    size_t bytes = 0;
+    int r =
+        ql_hex_decode_upto(text, len, (uint8_t *)item->parameters, sizeof item->parameters - 1, &bytes, err);
+
+    if (r == QL_OK)
+        r = ql_json_parse(item->parameters, bytes, bytes, &value, err);
+    item->parameters[r == QL_OK ? bytes : 0] = '\0';
+    return r < 0 ? ql_fail(err, QL_EPARSE, "parameters of evidence %s are not JSON of 1 to %u bytes in hex",
+                           item->name, QL_NEED_PARAMETERS_MAX)
+                 : QL_OK;
+}
+
+static int parse_item(const char *at, size_t len, size_t number, struct ql_evidence_ask *item,
+                      struct ql_err *err)
+{
+    const size_t name_len = strcspn(at, ":,");
+    const char *cursor = at + name_len + 1, *end = at + len, *more;
+
+    if (!ql_component_name_ok(at, name_len) || name_len >= sizeof item->name || at[name_len] != ':')
+        return ql_fail(err, QL_EPARSE, "evidence item %zu is not NAME:CURSOR", number);
+    more = memchr(cursor, ':', (size_t)(end - cursor));
+    if (ql_parse_u64(cursor, (size_t)((more ? more : end) - cursor), 0, UINT64_MAX, &item->cursor, NULL) < 0)
+        return ql_fail(err, QL_EPARSE, "evidence item %zu: the cursor is not a number below 2^64", number);
+    memcpy(item->name, at, name_len);
+    return more ? parse_parameters(more + 1, (size_t)(end - more - 1), item, err) : QL_OK;
+}
+
 int ql_evidence_asked_parse(const char *text, struct ql_evidence_asked *ret, struct ql_err *err)
 {
     struct ql_evidence_asked asked = {0};
@@ -157,17 +188,15 @@ int ql_evidence_asked_parse(const char *text, struct ql_evidence_asked *ret, str
         return ql_fail(err, QL_ELIMIT, "evidence of %zu characters, at most %d", strlen(text),
                        QL_EVIDENCE_QUERY_MAX);
     for (;;) {
-        const size_t len = strcspn(at, ","), name_len = strcspn(at, ":,");
+        const size_t len = strcspn(at, ",");
         struct ql_evidence_ask *item = &asked.items[asked.count];
+        int r;
 
         if (asked.count == QL_EVIDENCE_ASKED_MAX)
             return ql_fail(err, QL_ELIMIT, "evidence names more than %d items", QL_EVIDENCE_ASKED_MAX);
-        if (!ql_component_name_ok(at, name_len) || name_len >= sizeof item->name || at[name_len] != ':')
-            return ql_fail(err, QL_EPARSE, "evidence item %zu is not NAME:CURSOR", asked.count + 1);
-        if (ql_parse_u64(at + name_len + 1, len - name_len - 1, 0, UINT64_MAX, &item->cursor, NULL) < 0)
-            return ql_fail(err, QL_EPARSE, "evidence item %zu: the cursor is not a number below 2^64",
-                           asked.count + 1);
-        memcpy(item->name, at, name_len);
+        r = parse_item(at, len, asked.count + 1, item, err);
+        if (r < 0)
+            return r;
         for (size_t i = 0; i < asked.count; i++)
             if (strcmp(asked.items[i].name, item->name) == 0)
                 return ql_fail(err, QL_EEXIST, "evidence names %s twice", item->name);
@@ -196,8 +225,8 @@ static const struct ql_evidence_ask *find_ask(const struct ql_evidence_asked *as
 }
 
 /** Run one component. @return false: it failed; its name is left out and the log says why */
-static bool run(struct ql_evidence_set *s, const struct component *c, uint64_t cursor, size_t max_len,
-                struct collection *ret)
+static bool run(struct ql_evidence_set *s, const struct component *c, const char *parameters, uint64_t cursor,
+                size_t max_len, struct collection *ret)
 {
     struct ql_err err = QL_ERR_INIT;
     int r;
@@ -206,7 +235,7 @@ static bool run(struct ql_evidence_set *s, const struct component *c, uint64_t c
     ret->sink = (struct ql_sink){.size = sizeof ret->sink, .ctx = &ret->data, .write = sink_write};
     ret->ended = (struct ql_collected){.size = sizeof ret->ended};
     ql_registry_set_deadline(s->registry, ql_mono_ns() + QL_EVIDENCE_TIME_MS * QL_NS_PER_MS);
-    r = c->table->collect(c->plugin, c->handle, NULL, cursor, &ret->sink, &ret->ended, &err);
+    r = c->table->collect(c->plugin, c->handle, parameters, cursor, &ret->sink, &ret->ended, &err);
     ql_registry_set_deadline(s->registry, INT64_MAX);
     if (r == 0 && !ret->data.failed)
         return true;
@@ -299,7 +328,7 @@ static int collect_one(struct ql_evidence_set *s, const struct component *c,
         return QL_OK;
     else if (row->has_cursor)
         cursor = want->ima_entry;
-    if (!run(s, c, cursor, want->max_len, &got))
+    if (!run(s, c, ask && *ask->parameters ? ask->parameters : NULL, cursor, want->max_len, &got))
         return QL_OK;
     bytes = got.data; /* freed with this scope */
     if (!ask)

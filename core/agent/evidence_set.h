@@ -11,10 +11,9 @@
 #include "registry.h"
 
 enum {
-    QL_EVIDENCE_ASKED_MAX = 16, /**< names in one request */
-    QL_EVIDENCE_QUERY_MAX =
-        1024,                   /**< characters of the query value: 16 names of 32, cursors and separators */
-    QL_EVIDENCE_TIME_MS = 30000 /**< a component's time for one collection */
+    QL_EVIDENCE_ASKED_MAX = 16,   /**< names in one request */
+    QL_EVIDENCE_QUERY_MAX = 8192, /**< characters of the query value */
+    QL_EVIDENCE_TIME_MS = 30000   /**< a component's time for one collection */
 };
 
 struct ql_evidence_set;
@@ -30,12 +29,16 @@ json_t *ql_evidence_set_names(const struct ql_evidence_set *s);
 struct ql_evidence_ask {
     char name[33];
     uint64_t cursor;
+    char parameters[QL_NEED_PARAMETERS_MAX + 1]; /**< JSON text; "": none */
 };
 struct ql_evidence_asked {
     struct ql_evidence_ask items[QL_EVIDENCE_ASKED_MAX];
     size_t count;
 };
-/** Parse "NAME:CURSOR[,NAME:CURSOR]". @retval QL_EPARSE @retval QL_ELIMIT @retval QL_EEXIST a name twice */
+/**
+ * Parse "NAME:CURSOR[:PARAMETERS][,…]"; PARAMETERS are the hex digits of JSON text.
+ * @retval QL_EPARSE @retval QL_ELIMIT @retval QL_EEXIST a name twice
+ */
 int ql_evidence_asked_parse(const char *text, struct ql_evidence_asked *ret, struct ql_err *err);
 
 /** Which half of a collection: before the quote (bound by nonce) or after it (bound by a PCR, in PCR order). */

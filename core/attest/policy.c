@@ -23,6 +23,9 @@ static int check_needs(const char *validator, const struct ql_needs *n, struct q
         if (need->flags & ~QL_NEED_OPTIONAL)
             return ql_fail(err, QL_ERANGE, "validator %s: evidence %s has flags (0x%x) that do not exist",
                            validator, need->evidence, need->flags);
+        if (need->parameters && strlen(need->parameters) > QL_NEED_PARAMETERS_MAX)
+            return ql_fail(err, QL_ELIMIT, "validator %s: parameters of evidence %s have more than %u bytes",
+                           validator, need->evidence, QL_NEED_PARAMETERS_MAX);
         /* Evidence that a PCR vouches for is worth nothing when that PCR is not quoted. */
         if (need->bound == QL_BOUND_PCR &&
             (need->pcr >= QL_PCR_COUNT || !(n->pcr_mask & (UINT32_C(1) << need->pcr))))

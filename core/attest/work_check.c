@@ -48,13 +48,35 @@ static int check_cert(const struct ql_item *text, struct ql_frame *result, struc
     return ql_frame_add(result, QL_TAG_CERT, der, len, err);
 }
 
+/* An agent is asked for each kind of evidence once: who shares it must want the same. */
+static int same_parameters(const json_t *list, const char *evidence, const json_t *parameters)
+{
+    const json_t *need;
+    size_t i;
+
+    json_array_foreach(list, i, need) {
+        const json_t *others = json_object_get(need, "parameters");
+
+        if (strcmp(json_string_value(json_object_get(need, "evidence")), evidence) == 0 &&
+            (others != NULL || parameters != NULL) && !json_equal(others, parameters))
+            return QL_EEXIST;
+    }
+    return QL_OK;
+}
+
 static int add_need(json_t *list, const char *validator, const struct ql_need *n)
 {
     json_t *parameters = NULL, *j;
+    int r;
 
     if (n->parameters &&
         ql_json_parse(n->parameters, strlen(n->parameters), 16 * 1024, &parameters, NULL) < 0)
         return QL_ERANGE;
+    r = same_parameters(list, n->evidence, parameters);
+    if (r < 0) {
+        json_decref(parameters);
+        return r;
+    }
     j = json_pack("{s:s, s:s, s:s, s:I, s:o*}", "validator", validator, "evidence", n->evidence, "bound",
                   n->bound == QL_BOUND_NONCE ? "nonce" : "pcr", "pcr", (json_int_t)n->pcr, "parameters",
                   parameters);
@@ -72,6 +94,9 @@ static int check_policy(struct ql_worker *w, const char *validator, const struct
         if (r == QL_ERANGE)
             (void)ql_fail(err, r, "validator %s: parameters of evidence %s are not JSON", validator,
                           p->needs.items[i].evidence); /* r says it */
+        if (r == QL_EEXIST)
+            (void)ql_fail(err, r, "validator %s wants evidence %s with other parameters than another policy",
+                          validator, p->needs.items[i].evidence); /* r says it */
     }
     if (r == QL_OK)
         *mask |= p->needs.pcr_mask;

@@ -142,7 +142,7 @@ int ql_link_negotiate(struct ql_tenant *t, struct ql_link *l, struct ql_err *err
 int ql_link_callf(struct ql_tenant *t, struct ql_link *l, unsigned method, const json_t *body,
                   struct ql_reply *ret, struct ql_err *err, const char *fmt, ...)
 {
-    char path[4096], version[8];
+    char path[8192], version[8];
     va_list ap;
     int wrote, r = ql_link_negotiate(t, l, err);
     size_t at;

@@ -11,6 +11,7 @@
 
 #include "buf.h"
 #include "digest.h"
+#include "encode.h"
 #include "error.h"
 #include "file.h"
 #include "parse.h"
@@ -19,7 +20,7 @@
 
 enum {
     NONCE_LEN = 20,
-    QUERY_MAX = 1024, /* characters of names of evidence */
+    QUERY_MAX = 6144, /* characters of names and parameters of evidence */
     VERSIONS_PER_SECOND = 100
 };
 
@@ -61,13 +62,15 @@ static int evidence_query(struct ql_tenant *t, const json_t *needs, char query[Q
     struct ql_reply reply = {0};
     ql_auto_json json_t *info = NULL, *seen = json_object();
     size_t at = 0, i;
-    const json_t *need;
+    json_t *need;
 
     query[0] = '\0';
     json_array_foreach(needs, i, need) {
         const char *name = json_string_value(json_object_get(need, "evidence"));
+        json_t *parameters = json_object_get(need, "parameters");
 
-        if (is_asked_by_name(name) && json_object_set_new(seen, name, json_true()) != 0)
+        if (is_asked_by_name(name) && !json_object_get(seen, name) &&
+            json_object_set_new(seen, name, parameters ? json_incref(parameters) : json_null()) != 0)
             return ql_fail_nomem(err);
     }
     if (json_object_size(seen) == 0)
@@ -78,11 +81,19 @@ static int evidence_query(struct ql_tenant *t, const json_t *needs, char query[Q
     if (!info || !json_object_get(info, "quicklime_evidence"))
         return QL_OK; /* what is needed will be missing, and that is the verdict */
     for (void *it = json_object_iter(seen); it; it = json_object_iter_next(seen, it)) {
-        int n = snprintf(query + at, QUERY_MAX - at, "%s%s:0",
-                         at > 0 ? "," : "&evidence=", json_object_iter_key(it));
+        const json_t *value = json_object_iter_value(it);
+        ql_auto_free char *text =
+            json_is_null(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        ql_auto_free char *hex = text ? ql_hex_dup(text, strlen(text)) : NULL;
+        int n =
+            snprintf(query + at, QUERY_MAX - at, "%s%s:0%s%s",
+                     at > 0 ? "," : "&evidence=", json_object_iter_key(it), hex ? ":" : "", hex ? hex : "");
 
+        if (!json_is_null(value) && !hex)
+            return ql_fail_nomem(err);
         if (n < 0 || (size_t)n >= QUERY_MAX - at)
-            return ql_fail(err, QL_ELIMIT, "names of evidence have more than %d characters", QUERY_MAX);
+            return ql_fail(err, QL_ELIMIT, "names and parameters of evidence have more than %d characters",
+                           QUERY_MAX);
         at += (size_t)n;
     }
     return QL_OK;

@@ -19,9 +19,10 @@
 #include "state.h"
 
 enum {
-    QL_NONCE_LEN = 20,      /**< characters, as Keylime's verifier sends */
-    QL_ALG_NAME_MAX = 32,   /**< characters of a claimed algorithm's name */
-    QL_EVIDENCE_QUERY = 512 /**< characters of the names in `evidence=` */
+    QL_NONCE_LEN = 20,       /**< characters, as Keylime's verifier sends */
+    QL_ALG_NAME_MAX = 32,    /**< characters of a claimed algorithm's name */
+    QL_EVIDENCE_NAMES = 16,  /**< evidence items that one agent is asked for by name */
+    QL_EVIDENCE_QUERY = 6144 /**< characters of the names and parameters in `evidence=` */
 };
 
 struct ql_agent;

@@ -2,6 +2,7 @@
 /* From rows to what an agent's record is made of; runs on the store thread. Pure helpers besides. */
 #include <string.h>
 
+#include "buf.h"
 #include "digest.h"
 #include "encode.h"
 #include "error.h"
@@ -122,39 +123,53 @@ static bool is_keylimes(const char *evidence)
     return strcmp(evidence, "ima") == 0 || strcmp(evidence, "mboot") == 0;
 }
 
+/* ",NAME" or ",NAME/PARAMETERS" in hex. */
+static int add_evidence(struct ql_buf *b, const char *name, const json_t *parameters, struct ql_err *err)
+{
+    ql_auto_free char *text = NULL, *hex = NULL;
+
+    if (parameters) {
+        text = json_dumps(parameters, JSON_COMPACT | JSON_ENCODE_ANY);
+        hex = text ? ql_hex_dup(text, strlen(text)) : NULL;
+        if (!hex)
+            return ql_fail_nomem(err);
+    }
+    (void)ql_buf_addf(b, "%s%s%s%s", b->len > 0 ? "," : "", name, hex ? "/" : "",
+                      hex ? hex : ""); /* poisoned */
+    return b->failed
+               ? ql_fail(err, QL_ELIMIT, "names and parameters of evidence have more than %d characters",
+                         QL_EVIDENCE_QUERY)
+               : QL_OK;
+}
+
 int ql_needs_evidence(const char *needs, char **ret, struct ql_err *err)
 {
-    ql_auto_json json_t *list = NULL;
-    char names[QL_EVIDENCE_QUERY] = "";
-    size_t at = 0, i;
+    ql_auto_json json_t *list = NULL, *seen = json_object();
+    ql_auto_buf struct ql_buf names = ql_buf_init(QL_EVIDENCE_QUERY);
+    size_t i;
     json_t *need;
-    int r = ql_json_parse(needs, strlen(needs), COLUMN_MAX, &list, err);
+    int r = seen ? ql_json_parse(needs, strlen(needs), COLUMN_MAX, &list, err) : ql_fail_nomem(err);
 
     if (r < 0)
         return r;
     json_array_foreach(list, i, need) {
         const char *name = json_string_value(json_object_get(need, "evidence"));
-        size_t len = name ? strlen(name) : 0;
-        const char *seen;
 
-        if (!name || !ql_component_name_ok(name, len))
+        if (!name || !ql_component_name_ok(name, strlen(name)))
             return ql_fail(err, QL_EPARSE, "name of evidence is missing");
-        seen = strstr(names, name);
-        while (seen && ((seen > names && seen[-1] != ',') || (seen[len] != ',' && seen[len] != '\0')))
-            seen = strstr(seen + 1, name);
-        if (seen || is_keylimes(name))
+        if (json_object_get(seen, name) || is_keylimes(name))
             continue;
-        if (at + len + 2 > sizeof names)
-            return ql_fail(err, QL_ELIMIT, "names of evidence have more than %d characters",
-                           QL_EVIDENCE_QUERY);
-        if (at > 0)
-            names[at++] = ',';
-        memcpy(names + at, name, len + 1);
-        at += len;
+        if (json_object_size(seen) == QL_EVIDENCE_NAMES)
+            return ql_fail(err, QL_ELIMIT, "more than %d kinds of evidence", QL_EVIDENCE_NAMES);
+        if (json_object_set_new(seen, name, json_true()) != 0)
+            return ql_fail_nomem(err);
+        r = add_evidence(&names, name, json_object_get(need, "parameters"), err);
+        if (r < 0)
+            return r;
     }
-    if (at == 0)
+    if (names.len == 0)
         return QL_OK;
-    *ret = strdup(names);
+    *ret = (char *)ql_buf_take(&names, &i);
     return *ret ? QL_OK : ql_fail_nomem(err);
 }
 

@@ -14,7 +14,7 @@
 #include "version.h"
 
 enum {
-    PATH_MAX_LEN = 2048,
+    PATH_MAX_LEN = 8192,
     HALTED_MS = 1000,
     SMALL_ANSWER_MAX = 64 * 1024 /* bytes of an answer that is read here: /version, errors, /agent/info */
 };
@@ -94,22 +94,24 @@ static uint64_t cursor_of(const struct ql_agent *a, const char *name)
     return json_is_integer(cursor) ? (uint64_t)json_integer_value(cursor) : 0;
 }
 
-/* `evidence=NAME:CURSOR[,…]` (decision 18). */
+/* `evidence=NAME:CURSOR[:PARAMETERS][,…]` (decision 18), from "NAME[/PARAMETERS][,…]". */
 static size_t add_evidence(const struct ql_agent *a, char *out, size_t room)
 {
     size_t at = 0;
     const char *name = a->evidence;
 
     while (name && *name) {
-        size_t len = strcspn(name, ",");
+        size_t len = strcspn(name, ","), name_len = strcspn(name, "/,");
         char one[33];
         int n;
 
-        if (len >= sizeof one)
+        if (name_len >= sizeof one)
             return room;
-        memcpy(one, name, len);
-        one[len] = '\0';
-        n = snprintf(out + at, room - at, "%s%s:%" PRIu64, at ? "," : "&evidence=", one, cursor_of(a, one));
+        memcpy(one, name, name_len);
+        one[name_len] = '\0';
+        n = snprintf(out + at, room - at, "%s%s:%" PRIu64 "%s%.*s", at ? "," : "&evidence=", one,
+                     cursor_of(a, one), len > name_len ? ":" : "",
+                     (int)(len > name_len ? len - name_len - 1 : 0), name + name_len + 1);
         if (n < 0 || (size_t)n >= room - at)
             return room;
         at += (size_t)n;

@@ -188,6 +188,40 @@ def test_the_pcrs_that_a_policy_needs_are_asked_for(lab):
     assert lab.pcr(15) in revocation(lab)
 
 
+ASKS = """
+return {
+  kind = "validator", name = "asks",
+  prepare = function(policy) return ql.json.decode(policy) end,
+  needs = function(object) return { evidence = { { name = "echo", bound = "nonce", parameters = object.ask } } } end,
+  validate = function(attest, object)
+    if attest.evidence.echo ~= object.want then
+      ql.fail({ event = "asks.other", context = { got = attest.evidence.echo } })
+    end
+  end,
+}
+"""
+
+
+def test_the_parameters_of_a_need_reach_the_collector(lab):
+    use_plugins(lab, BUILD / "tests/agent-plugins/probe.so", asks=ASKS, asks2=ASKS.replace('"asks', '"asks2'))
+    lab.start_tpm()
+    lab.start_verifier(plugins=["tpm-policy", "asks", "asks2"])
+    lab.start_registrar()
+    lab.start_agent(plugins=["probe"])
+    policy = put_file(lab, "asks.json", {"ask": {"lines": [1, 2]}, "want": '{"lines":[1,2]}'})
+    lab.add("--policy", f"asks={policy}")
+    lab.wait_attested(2)
+    code, result = record(lab, None, "asks.lua")
+    assert code == 0, result
+    other = put_file(lab, "other.json", {"ask": "all", "want": "some"})
+    said = lab.tenant("-c", "update", "-t", "127.0.0.1", "-u", AGENT_ID, "--policy", f"asks={policy}", "--policy",
+                      f"asks2={other}", code=1)
+    assert "wants evidence echo with other parameters than another policy" in said
+    lab.add("--policy", f"asks2={other}")
+    assert lab.wait_state(9)["last_event_id"] == "asks2.other"
+    assert '"all' in revocation(lab).replace("\\", "")
+
+
 # ---- recordings ----
 
 

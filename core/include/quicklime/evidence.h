@@ -40,7 +40,8 @@ struct ql_evidence {
     int (*open)(void *plugin, void **handle, struct ql_err *err);
     /**
      * Collect from @p cursor (0: everything; one that no longer fits: everything from 0, and say so).
-     * @param parameters JSON text from the validator's needs, or NULL
+     * @param parameters JSON text from the validator's needs, or NULL. It came over the network and was not signed by
+     *                   the TPM: what is collected must be safe to collect whatever it says
      */
     int (*collect)(void *plugin, void *handle, const char *parameters, uint64_t cursor, struct ql_sink *sink,
                    struct ql_collected *ret, struct ql_err *err);

@@ -24,6 +24,8 @@ extern "C" {
 #define QL_BOUND_NONCE UINT32_C(1) /**< its digest is folded into the quote's qualifying data */
 #define QL_BOUND_PCR   UINT32_C(2) /**< its digests were extended into PCR `pcr` */
 
+#define QL_NEED_PARAMETERS_MAX 1024u /**< bytes of a need's parameters */
+
 /** Flags of a need. */
 #define QL_NEED_OPTIONAL UINT32_C(1) /**< `validate` runs without it, too, and judges that it is not there */
 
@@ -33,7 +35,7 @@ struct ql_need {
     const char *evidence;   /**< evidence component's name */
     uint32_t bound;         /**< QL_BOUND_… */
     uint32_t pcr;           /**< with QL_BOUND_PCR */
-    const char *parameters; /**< JSON text for the collector, or NULL */
+    const char *parameters; /**< JSON text for the collector, at most QL_NEED_PARAMETERS_MAX bytes, or NULL */
     uint32_t flags;         /**< QL_NEED_…; 0 in structs without it */
 };
 

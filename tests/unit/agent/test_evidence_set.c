@@ -71,10 +71,35 @@ static void what_is_not_name_and_cursor_is_refused(void **state)
     assert_int_equal(asked.count, 0);
 }
 
+static void parameters_are_the_hex_digits_of_json(void **state)
+{
+    static const char *const bad[] = {"a:0:",      "a:0:7",  "a:0:7b",    "a:0:zz",
+                                      "a:0:7b7d:", "a:0:00", "a:0:22ff22"};
+    struct ql_evidence_asked asked = {0};
+    char text[2 * QL_NEED_PARAMETERS_MAX + 32] = "a:0:22";
+
+    (void)state;
+    assert_int_equal(parse("a:1:7b226e223a317d,b:2", &asked), QL_OK);
+    assert_int_equal(asked.items[0].cursor, 1);
+    assert_string_equal(asked.items[0].parameters, "{\"n\":1}");
+    assert_string_equal(asked.items[1].parameters, "");
+    for (size_t i = 0; i < QL_ARRAY_LEN(bad); i++)
+        if (parse(bad[i], &asked) != QL_EPARSE)
+            fail_msg("%s", bad[i]);
+    /* A text of exactly the limit, and one byte more. */
+    for (size_t i = 1; i + 1 < QL_NEED_PARAMETERS_MAX; i++)
+        strcat(text, "61");
+    strcat(text, "22");
+    assert_int_equal(parse(text, &asked), QL_OK);
+    assert_int_equal(strlen(asked.items[0].parameters), QL_NEED_PARAMETERS_MAX);
+    memcpy(text + strlen(text) - 2, "6122", 5);
+    assert_int_equal(parse(text, &asked), QL_EPARSE);
+}
+
 static void limits_and_repeated_names_are_refused(void **state)
 {
     struct ql_evidence_asked asked = {0};
-    char text[2048] = "";
+    char text[QL_EVIDENCE_QUERY_MAX + 2] = "";
 
     (void)state;
     assert_int_equal(parse("a:1,b:2,a:3", &asked), QL_EEXIST);
@@ -214,7 +239,7 @@ static void every_component_is_named(void **state)
     const struct probe *p = *state;
     json_t *names = ql_evidence_set_names(p->set);
 
-    assert_int_equal(json_array_size(names), 4);
+    assert_int_equal(json_array_size(names), 5);
     json_decref(names);
 }
 
@@ -345,6 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_cursors_are_read),
         cmocka_unit_test(what_is_not_name_and_cursor_is_refused),
+        cmocka_unit_test(parameters_are_the_hex_digits_of_json),
         cmocka_unit_test(limits_and_repeated_names_are_refused),
         cmocka_unit_test(every_truncation_of_a_query_is_judged_alone),
         cmocka_unit_test(the_qualifying_data_follow_the_rule_of_binding),

@@ -81,6 +81,13 @@ static void needs_name_each_evidence_once_and_leave_keylimes_out(void **state)
                           &names, NULL),
         QL_OK);
     assert_string_equal(names, "disk,dis,sk");
+    free(names);
+    names = NULL;
+    assert_int_equal(
+        ql_needs_evidence("[{\"evidence\": \"disk\", \"parameters\": {\"n\": 1}}, {\"evidence\": \"sk\"}]",
+                          &names, NULL),
+        QL_OK);
+    assert_string_equal(names, "disk/7b226e223a317d,sk");
     assert_int_equal(ql_needs_evidence("[{\"evidence\": \"ima\"}]", &none, NULL), QL_OK);
     assert_null(none);
     assert_int_equal(ql_needs_evidence("[]", &none, NULL), QL_OK);

@@ -68,6 +68,9 @@ static void quote_path_has_keylimes_parameters_in_their_order(void **state)
     assert_string_equal(
         path, "/v2.6/quotes/integrity?nonce=VfUqSaikYpjOD6WGRGnL&mask=0x8400&partial=1&ima_ml_entry=6"
               "&evidence=uname:5,disk:0");
+    a.evidence = (char[]){"uname/7b7d,disk,x/31"};
+    assert_true(ql_quote_path(&a, &op, path, sizeof path) > 0);
+    assert_string_equal(strstr(path, "&evidence="), "&evidence=uname:5:7b7d,disk:0,x:0:31");
 }
 
 static void quote_path_that_does_not_fit_is_none(void **state)

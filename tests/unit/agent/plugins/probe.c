@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Evidence for the agent's tests: three files. "note" and "alpha" are bound by the nonce; "lines" counts lines and feeds
- * Keylime's IMA member; "blob" feeds its boot log member. A file that is missing fails its collection.
+ * Keylime's IMA member; "blob" feeds its boot log member. A file that is missing fails its collection. "echo" answers the
+ * parameters that it is asked with.
  */
 #include <quicklime/evidence.h>
 #include <stdio.h>
@@ -145,8 +146,22 @@ static const struct ql_evidence blob = {
     .legacy_member = "mb_measurement_list",
 };
 
-static const struct ql_component *const components[] = {&note.head, &lines.head, &alpha.head, &blob.head,
-                                                        NULL};
+static int collect_echo(void *plugin, void *handle, const char *parameters, uint64_t cursor,
+                        struct ql_sink *sink, struct ql_collected *ret, struct ql_err *err)
+{
+    (void)plugin, (void)handle, (void)cursor, (void)ret, (void)err;
+    return parameters ? sink->write(sink, parameters, strlen(parameters)) : sink->write(sink, "none", 4);
+}
+
+static const struct ql_evidence echo = {
+    .head = {sizeof(struct ql_evidence), QL_KIND_EVIDENCE, "echo", NULL, QL_EVIDENCE_BOUND_NONCE},
+    .open = open_note,
+    .collect = collect_echo,
+    .close = probe_close,
+};
+
+static const struct ql_component *const components[] = {&note.head, &lines.head, &alpha.head,
+                                                        &blob.head, &echo.head,  NULL};
 
 static const struct ql_option options[] = {
     {.name = "note", .type = QL_OPT_STRING, .help = "file of note and alpha"},
