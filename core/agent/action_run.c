@@ -11,6 +11,7 @@
 #include "file.h"
 #include "job.h"
 #include "paths.h"
+#include "privileged.h"
 
 enum {
     LINES_MAX = 256 /* of revocation_action_settings */
@@ -18,7 +19,8 @@ enum {
 
 struct ql_action_run {
     struct ql_child *child;
-    char *input; /* file that it is given */
+    struct ql_privileged *privileged; /* it runs there; NULL: it is a child of ours */
+    char *input;                      /* file that it is given */
     bool is_runner;
     ql_action_done done;
     void *arg;
@@ -124,6 +126,7 @@ void ql_action_run_free(struct ql_action_run *r)
     if (!r)
         return;
     ql_child_free(r->child);
+    ql_privileged_forget(r->privileged, r);
     if (r->input)
         (void)unlink(r->input); /* else the next start removes it */
     free(r->input);
@@ -144,6 +147,34 @@ static void child_ended(const struct ql_child_end *end, void *arg)
         (void)snprintf(text, sizeof text, "asks to be run again, which agents do not"); /* fits */
     r->done(r->arg, result, result == QL_OK ? "done" : text);
     ql_action_run_free(r);
+}
+
+static void privileged_ended(void *arg, int result, const char *text)
+{
+    struct ql_action_run *r = arg;
+
+    r->done(r->arg, result, text);
+    ql_action_run_free(r);
+}
+
+static int start_privileged(struct ql_agent *a, const char *action, const struct ql_notice *notice,
+                            ql_action_done done, void *arg, struct ql_action_run **ret, struct ql_err *err)
+{
+    struct ql_action_run *r = calloc(1, sizeof *r);
+    int e;
+
+    if (!r)
+        return ql_fail_nomem(err);
+    r->done = done;
+    r->arg = arg;
+    e = ql_privileged_run(a->privileged, action, notice, privileged_ended, r, err);
+    if (e < 0) {
+        free(r);
+        return e;
+    }
+    r->privileged = a->privileged;
+    *ret = r;
+    return QL_OK;
 }
 
 static int write_input(struct ql_action_run *r, const char *dir, const char *kind, const char *text,
@@ -212,8 +243,11 @@ int ql_action_run_start(struct ql_agent *a, const char *dir, const char *action,
         .timeout_ms = (unsigned)ql_config_int(a->config, "agent", "revocation_action_timeout") * 1000,
         .fd = -1};
     struct ql_action_run *r;
-    int e = ql_action_dirs_of(a, &dirs, &payload, err);
+    int e;
 
+    if (ql_privileged_has(a, action))
+        return start_privileged(a, action, notice, done, arg, ret, err);
+    e = ql_action_dirs_of(a, &dirs, &payload, err);
     if (e == QL_OK)
         e = ql_action_find(&dirs, action, &file, err);
     if (e < 0)

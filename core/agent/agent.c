@@ -13,6 +13,7 @@
 #include "identity.h"
 #include "log.h"
 #include "paths.h"
+#include "privileged.h"
 #include "privileges.h"
 #include "registration.h"
 #include "revocation.h"
@@ -98,6 +99,8 @@ static int as_root(struct ql_agent *a, struct ql_err *err)
         r = ql_tpm_thread_run(a->tpm, open_evidence, a, err);
     if (r == 0) /* the firmware's UUID is readable by root alone */
         r = ql_identity_resolve(ql_config_string(a->config, "agent", "uuid"), NULL, &a->id, err);
+    if (r == 0)
+        r = ql_privileged_start(a, &a->privileged, err);
     if (r < 0)
         return r;
     if (drop) {
@@ -302,6 +305,8 @@ static int prepare(struct ql_agent *a, struct ql_err *err)
     if (r == 0)
         r = ql_bootstrap_new(a->id, &a->bootstrap, err);
     if (r == 0)
+        r = ql_privileged_attach(a->privileged, err);
+    if (r == 0)
         r = ql_revocation_new(a, &a->revocation, err);
     if (r == 0)
         r = watch_signals(a, err);
@@ -316,6 +321,7 @@ static void agent_done(struct ql_agent *a)
     ql_registration_free(a->registration);
     ql_http_server_free(a->server);
     ql_revocation_free(a->revocation);
+    ql_privileged_free(a->privileged);
     for (size_t i = 0; i < QL_ARRAY_LEN(a->signals); i++)
         if (a->signals[i])
             event_free(a->signals[i]);

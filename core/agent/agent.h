@@ -60,6 +60,7 @@ struct ql_agent {
     struct ql_bootstrap *bootstrap;
     struct ql_registration *registration;
     struct ql_revocation *revocation;
+    struct ql_privileged *privileged; /**< NULL: no action is root's */
     struct event *signals[3], *drain;
     int64_t drain_until_ns; /**< monotonic; 0: not ending */
     bool payload_allowed;

@@ -214,7 +214,8 @@ class Lab:
         rows = {"uuid": AGENT_ID, "port": self.ports[name], "contact_port": self.ports[name],
                 "registrar_port": self.ports["registrar"], "tcti": self.tcti,
                 "trusted_client_ca": [str(self.ca / "cacert.crt")], "plugin_dir": str(self.plugins), "run_as": "",
-                "action_runner_path": str(self.bin / "quicklime-actionrunner")}
+                "action_runner_path": str(self.bin / "quicklime-actionrunner"),
+                "actiond_path": str(self.bin / "quicklime-actiond")}
         rows.update(options)
         folder = self.dir / f"{name}.d"
         folder.mkdir(exist_ok=True)

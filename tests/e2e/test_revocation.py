@@ -582,3 +582,101 @@ def test_an_action_is_tried_without_effect(node, tmp_path):
     run = subprocess.run([BUILD / "bin" / "quicklime-agent", "--config-dir", node.lab.dir / "agent.d", "--state-dir",
                           node.state, "--test-action", node.lab.dir / "stock" / "remove-ssh-key.lua", event], capture_output=True)
     assert run.returncode == 1
+
+
+# ---- as root ----
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="privileged actions need root")
+
+
+class Actiond:
+    """quicklime-actiond, spoken to as an agent that was taken over might."""
+
+    def __init__(self, lab, **setup):
+        self.ours, theirs = socket.socketpair()
+        self.notifier = Notifier(lab.dir)
+        self.actions = lab.dir / "actions"
+        first = {"actions": ["act"], "dir": str(self.actions), "cert": str(self.notifier.cert),
+                 "runner": str(lab.bin / "quicklime-actionrunner"), "timeout_s": 2}
+        first.update(setup)
+
+        def put_at_3():
+            os.dup2(theirs.fileno(), 3)
+
+        self.log = open(lab.dir / "actiond.log", "wb")
+        self.popen = subprocess.Popen([lab.bin / "quicklime-actiond"], preexec_fn=put_at_3, close_fds=False,
+                                      stderr=self.log, stdin=subprocess.DEVNULL)
+        theirs.close()
+        self.ours.settimeout(30 * SLOW)
+        self.write(first)
+
+    def write(self, value):
+        data = json.dumps(value).encode()
+        self.ours.sendall(len(data).to_bytes(4, "big") + data)
+
+    def ask(self, name, msg, signature=None):
+        notice = {"msg": msg, "signature": self.notifier.sign(msg) if signature is None else signature}
+        self.write({"name": name, "body": json.dumps(notice)})
+        length = int.from_bytes(read_exactly(self.ours, 4), "big")
+        return json.loads(read_exactly(self.ours, length))
+
+    def close(self):
+        self.ours.close()
+        code = self.popen.wait(20 * SLOW)
+        self.log.close()
+        return code
+
+
+@as_root
+def test_actiond_looks_again(lab):
+    runs = lab.dir / "runs"
+    actions = lab.dir / "actions"
+    write_action(actions, "act", f"#!/bin/sh\nid -u >>{runs}\n")
+    write_action(actions, "other", f"#!/bin/sh\necho other >>{runs}\n")
+    d = Actiond(lab)
+    msg = message()
+    for name in ("other", "../act", "/bin/true", "", "act.lua"):
+        assert "not among" in d.ask(name, msg)["text"], name
+    assert "signature" in d.ask("act", msg, Notifier(lab.dir, "foreign").sign(msg))["text"]
+    assert "not signed" in d.ask("act", msg, "")["text"]
+    assert "older than" in d.ask("act", message(when=time.gmtime(time.time() - 9 * 86400)))["text"]
+    assert not runs.exists()
+    assert d.ask("act", msg) == {"code": 0, "text": ""}
+    assert "before" in d.ask("act", msg)["text"]
+    assert runs.read_text() == "0\n"
+    d.notifier.cert.chmod(0o666)
+    assert "nobody else may write" in d.ask("act", message())["text"]
+    d.notifier.cert.chmod(0o644)
+    os.chown(d.notifier.cert, 65534, 65534)
+    assert "nobody else may write" in d.ask("act", message())["text"]
+    os.chown(d.notifier.cert, 0, 0)
+    actions.chmod(0o777)
+    assert "nobody else may write" in d.ask("act", message())["text"]
+    actions.chmod(0o755)
+    write_action(actions, "act", "#!/bin/sh\nsleep 100\n")
+    assert "time limit" in d.ask("act", message())["text"]
+    d.ours.sendall(b"\xff\xff\xff\xff")
+    assert d.close() == 1
+    assert runs.read_text() == "0\n"
+
+
+@as_root
+def test_privileged_actions_run_by_actiond(node):
+    keys, options = ssh_settings(node.lab)
+    node.start(privileged_actions=["remove-ssh-key"], **options)
+    node.send()
+    node.process.wait_for("action=remove-ssh-key: done, as root")
+    assert AGENT_ID not in keys.read_text() and "admin" in keys.read_text()
+    pid = subprocess.run(["pgrep", "-P", str(node.process.pid), "-f", "quicklime-actiond"], capture_output=True,
+                         text=True).stdout.strip()
+    os.kill(int(pid), signal.SIGKILL)
+    node.process.wait_for("quicklime-actiond has ended")
+    node.send()
+    node.done(2)
+    assert node.call("GET", "/version").status == 200
+
+
+def test_without_privileged_actions_nothing_runs_as_root(node):
+    node.start()
+    assert subprocess.run(["pgrep", "-P", str(node.process.pid)], capture_output=True, text=True).stdout == ""
