@@ -94,10 +94,10 @@ static bool msg_ipv4(struct mb_text *t, const struct mb_node *n)
 /** In brackets, the longest run of two or more zero groups as "::". */
 static void add_ipv6(struct mb_text *t, const uint8_t *p)
 {
-    unsigned best = 8, best_len = 1;
+    size_t best = 8, best_len = 1;
 
-    for (unsigned i = 0; i < 8; i++) {
-        unsigned run = 0;
+    for (size_t i = 0; i < 8; i++) {
+        size_t run = 0;
 
         while (i + run < 8 && p[2 * (i + run)] == 0 && p[2 * (i + run) + 1] == 0)
             run++;
@@ -107,7 +107,7 @@ static void add_ipv6(struct mb_text *t, const uint8_t *p)
         }
     }
     mb_textf(t, "[");
-    for (unsigned i = 0; i < 8; i++) {
+    for (size_t i = 0; i < 8; i++) {
         if (i == best) {
             mb_textf(t, "::");
             i += best_len - 1;

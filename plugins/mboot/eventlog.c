@@ -26,6 +26,7 @@ struct parser {
     bool has_locality;  /* a StartupLocality event came */
     bool pcr0_extended; /* an event extended PCR 0 */
     struct ql_err *err;
+    int code; /* of the last call that answers with NULL */
 };
 
 static size_t left(const struct parser *p)
@@ -39,27 +40,32 @@ static int refuse(const struct parser *p, const char *what)
                               what);
 }
 
-/** The next free event, zeroed; its index is set, event_count is not. */
-static int next_event(struct parser *p, struct mb_event **ret)
+/** @return the next free event, zeroed, with its index; NULL: p->code says why. event_count is not raised yet */
+static struct mb_event *next_event(struct parser *p)
 {
     struct mb_log *log = p->log;
+    struct mb_event *e;
 
-    if (log->event_count == MB_EVENTS_MAX)
-        return log->host->fail(p->err, QL_ELIMIT, "event log of more than %d events", MB_EVENTS_MAX);
+    if (log->event_count == MB_EVENTS_MAX) {
+        p->code = log->host->fail(p->err, QL_ELIMIT, "event log of more than %d events", MB_EVENTS_MAX);
+        return NULL;
+    }
     if (log->event_count == p->room) {
         const uint32_t room = p->room > 0 ? 2 * p->room : FIRST_ROOM;
         struct mb_event *events = log->host->realloc(log->host, log->events, room * sizeof *events);
 
-        if (!events)
-            return log->host->fail(p->err, QL_ENOMEM, "out of memory");
+        if (!events) {
+            p->code = log->host->fail(p->err, QL_ENOMEM, "out of memory");
+            return NULL;
+        }
         log->events = events;
         p->room = room;
     }
-    *ret = &log->events[log->event_count];
-    memset(*ret, 0, sizeof **ret);
-    (*ret)->index = log->event_count;
-    (*ret)->at = (uint32_t)p->at;
-    return QL_OK;
+    e = &log->events[log->event_count];
+    memset(e, 0, sizeof *e);
+    e->index = log->event_count;
+    e->at = (uint32_t)p->at;
+    return e;
 }
 
 static int check_pcr(const struct parser *p, const struct mb_event *e)
@@ -133,11 +139,11 @@ static int take_payload(struct parser *p, struct mb_event *e, size_t size_at)
 static int take_sha1_event(struct parser *p)
 {
     const uint8_t *head = p->log->bytes + p->at;
-    struct mb_event *e;
-    int r = next_event(p, &e);
+    struct mb_event *e = next_event(p);
+    int r;
 
-    if (r < 0)
-        return r;
+    if (!e)
+        return p->code;
     if (left(p) < SHA1_HEAD_LEN)
         return refuse(p, "the log ends inside the event's head");
     e->pcr = mb_u32(head);
@@ -191,13 +197,13 @@ static int take_event(struct parser *p)
 {
     const struct mb_log *log = p->log;
     const uint8_t *head = log->bytes + p->at;
-    struct mb_event *e;
+    struct mb_event *e = next_event(p);
     size_t at = 0;
     char what[96];
-    int r = next_event(p, &e);
+    int r;
 
-    if (r < 0)
-        return r;
+    if (!e)
+        return p->code;
     if (left(p) < EVENT_HEAD_LEN)
         return refuse(p, "the log ends inside the event's head");
     e->pcr = mb_u32(head);
@@ -260,12 +266,12 @@ static int take_spec_id(struct parser *p)
     static const uint8_t zeros[SHA1_LEN];
     const uint8_t *head = p->log->bytes, *spec = head + SHA1_HEAD_LEN;
     const uint32_t len = mb_u32(head + 28);
-    struct mb_event *e;
+    struct mb_event *e = next_event(p);
     uint32_t count;
-    int r = next_event(p, &e);
+    int r;
 
-    if (r < 0)
-        return r;
+    if (!e)
+        return p->code;
     if (mb_u32(head) != 0)
         return refuse(p, "the Spec ID event does not stand on PCR 0");
     if (memcmp(head + 8, zeros, sizeof zeros) != 0)
