@@ -21,8 +21,12 @@ static void judge(struct mb_hasher *hasher, struct mb_log *log, int bank)
     struct mb_pcrs pcrs;
     json_t *tree = NULL;
     uint32_t mismatch = 0;
+    int r;
 
-    must(mb_log_check_digests(hasher, log, bank, &found, NULL) == QL_OK);
+    r = mb_log_check_digests(hasher, log, bank, &found, NULL);
+    if (r == QL_EUNSUPPORTED)
+        return; /* a library without SM3 */
+    must(r == QL_OK);
     for (uint32_t i = 0; i < log->event_count; i++)
         mismatch += log->events[i].status[bank] == MB_MISMATCH;
     must(found.mismatch == mismatch);
