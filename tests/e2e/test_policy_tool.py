@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""quicklime-policy as its users call it: known answers, walks, images, signatures, offline judgement."""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+from conftest import BUILD, SHARED, SLOW, vectors
+
+TOOL = BUILD / "bin" / "quicklime-policy"
+ANSWERS = SHARED / "vectors/ima/tools.json"
+KNOWN = json.loads(ANSWERS.read_text()) if ANSWERS.exists() else {"cases": []}
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="files of root and of others can only be made by root")
+
+
+def run(*args, cwd, program="quicklime-policy"):
+    if program != "quicklime-policy":
+        link = cwd / program
+        if not link.exists():
+            link.symlink_to(TOOL)
+        tool = link
+    else:
+        tool = TOOL
+    return subprocess.run([tool, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=60 * SLOW)
+
+
+def lay_out(folder):
+    """The folder that the known answers were made in."""
+    for name, text in KNOWN["files"].items():
+        (folder / name).write_text(text)
+    for name, text in KNOWN["root_tree"].items():
+        path = folder / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (folder / "root/usr/bin/link").symlink_to("tool")
+    (folder / "root/usr/bin/notroot").write_text("n")
+    if os.geteuid() == 0:
+        os.chown(folder / "root/usr/bin/notroot", 1000, 1000)
+    (folder / "boot").mkdir()
+    for name, data in KNOWN["boot_files_b64"].items():
+        (folder / "boot" / name).write_bytes(base64.b64decode(data))
+
+
+def known_cases():
+    return [pytest.param(case, id=case["id"], marks=[NEEDS_ROOT] if "rootfs" in case["id"] else [])
+            for case in KNOWN["cases"]]
+
+
+@pytest.mark.parametrize("case", known_cases())
+def test_known_answers(case, tmp_path):
+    lay_out(tmp_path)
+    program = "quicklime-policy" if case["tool"] == "keylime-policy" else case["tool"]
+    answer = run(*case["args"], cwd=tmp_path, program=program)
+    assert answer.returncode == case["exit"], answer.stderr
+    if "output" in case:
+        made = json.loads((tmp_path / "out").read_text())
+        if "timestamp" in made["meta"]:
+            made["meta"]["timestamp"] = "<now>"
+        assert made == case["output"]
+        assert list(made) == case["output_key_order"]
+    if "output_text" in case:
+        assert (tmp_path / "out").read_text() == case["output_text"]
+    if "envelope" in case:
+        envelope = json.loads((tmp_path / "out").read_text())
+        assert base64.b64decode(envelope["payload"]).decode() == case["envelope"]["payload_text"]
+        assert envelope["payloadType"] == case["envelope"]["payloadType"]
+
+
+def policy(**digests):
+    return {"meta": {"version": 1, "generator": 3}, "release": 0, "digests": digests, "excludes": [], "keyrings": {},
+            "ima": {"ignored_keyrings": [], "log_hash_alg": "sha1", "dm_policy": None}, "ima-buf": {},
+            "verification-keys": ""}
+
+
+@NEEDS_ROOT
+def test_a_walk_hashes_every_file_of_root_and_follows_no_link(tmp_path):
+    root = tmp_path / "r"
+    (root / "usr/bin").mkdir(parents=True)
+    for i in range(200):
+        (root / f"usr/bin/f{i}").write_bytes(os.urandom(i * 997))
+    (root / "usr/out").symlink_to("/etc")
+    os.mkfifo(root / "usr/pipe")
+    (root / os.fsdecode(b"usr/bin/n\xff")).write_text("odd")
+    answer = run("create", "runtime", "--rootfs", root, "-o", "out", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    digests = json.loads((tmp_path / "out").read_text())["digests"]
+    assert len(digests) == 201
+    for i in range(200):
+        data = (root / f"usr/bin/f{i}").read_bytes()
+        assert digests[f"/usr/bin/f{i}"] == [hashlib.sha256(data).hexdigest()]
+    assert digests["/usr/bin/n\udcff"] == [hashlib.sha256(b"odd").hexdigest()]
+    assert run("check", "out", cwd=tmp_path).returncode == 0
+    # Names that are no UTF-8 survive a policy that is read again.
+    assert run("create", "runtime", "-p", "out", "-o", "again", cwd=tmp_path).returncode == 0
+    assert json.loads((tmp_path / "again").read_text())["digests"] == digests
+
+
+@NEEDS_ROOT
+def test_what_cannot_be_read_is_counted(tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "x").write_text("x")
+    answer = run("create", "runtime", "--rootfs", tmp_path / "nowhere", "-o", "out", cwd=tmp_path)
+    assert answer.returncode == 1 and "nowhere is no folder" in answer.stderr
+
+
+def test_check_names_what_is_wrong(tmp_path):
+    bad = policy(**{"/a": ["zz"]})
+    (tmp_path / "p").write_text(json.dumps(bad))
+    answer = run("check", "p", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert "'digests': '/a': element 1: 'zz' does not match" in answer.stdout
+    (tmp_path / "p").write_text(json.dumps({**policy(), "excludes": ["/ok", "/a("]}))
+    answer = run("check", "p", cwd=tmp_path)
+    assert answer.returncode == 1 and "element 2: at character 3" in answer.stdout
+    (tmp_path / "p").write_text(json.dumps(policy(**{"/a": ["a" * 40], "/b": ["b" * 64]})))
+    answer = run("check", "p", cwd=tmp_path)
+    assert answer.returncode == 0
+    assert "warning: digests of 2 lengths: 1 of 160 bits, 1 of 256 bits" in answer.stdout
+    assert "warning: no boot_aggregate" in answer.stdout
+
+
+def test_check_judges_a_list_offline(tmp_path):
+    case = next(c for c in vectors("ima/log_cases.json")["cases"]
+                if c["steps"][0]["expect"]["verdict"] == "fail" and not c["policy"]["ima"]["dm_policy"]
+                and any("not_in_allowlist" in e["id"] for e in c["steps"][0]["expect"]["events"]))
+    step = case["steps"][0]
+    (tmp_path / "p").write_text(json.dumps(case["policy"]))
+    (tmp_path / "log").write_text(step["log"])
+    answer = run("check", "p", "-m", "log", "--bank", case["pcr_bank"], "--pcr", step["pcr10"], cwd=tmp_path)
+    assert answer.returncode == 1
+    for event in step["expect"]["events"]:
+        assert event["id"] in answer.stdout
+    good = next(c for c in vectors("ima/log_cases.json")["cases"]
+                if c["steps"][0]["expect"]["verdict"] == "pass" and c["steps"][0]["log"].count("\n") > 2
+                and "boot_aggregate" in c["steps"][0]["log"].split("\n")[0] and not c.get("boot_aggregates"))
+    (tmp_path / "p").write_text(json.dumps(good["policy"]))
+    (tmp_path / "log").write_text(good["steps"][0]["log"])
+    args = ("--bank", good["pcr_bank"], "--pcr", good["steps"][0]["pcr10"])
+    answer = run("check", "p", "-m", "log", *args, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stdout
+    assert "0 entries fail" in answer.stdout
+    answer = run("check", "p", "-m", "log", "--bank", good["pcr_bank"], "--pcr",
+                 "11" * (len(args[3]) // 2), cwd=tmp_path)
+    assert answer.returncode == 1 and "ima.pcr_mismatch" in answer.stdout
+
+
+def test_diff_tells_each_digest(tmp_path):
+    (tmp_path / "a").write_text(json.dumps(policy(**{"/x": ["a" * 64], "/y": ["b" * 64]})))
+    (tmp_path / "b").write_text(json.dumps({**policy(**{"/x": ["c" * 64], "/y": ["b" * 64]}), "excludes": ["/tmp"]}))
+    answer = run("diff", "a", "b", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert answer.stdout.splitlines() == [f'- digests "/x" {"a" * 64}', f'+ digests "/x" {"c" * 64}',
+                                          '+ excludes "/tmp"']
+    assert run("diff", "a", "a", cwd=tmp_path).returncode == 0
+    assert run("diff", "a", cwd=tmp_path).returncode == 2
+
+
+def test_a_new_key_is_private_and_never_written_over(tmp_path):
+    (tmp_path / "p").write_text(json.dumps(policy()))
+    assert run("sign", "runtime", "-r", "p", "-p", "key", "-o", "out", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    before = (tmp_path / "key").read_text()
+    answer = run("sign", "runtime", "-r", "p", "-p", "key", "-o", "out", cwd=tmp_path)
+    assert answer.returncode == 1 and "key" in answer.stderr
+    assert (tmp_path / "key").read_text() == before
+    answer = run("sign", "runtime", "-r", "p", "-k", "key", "-b", "x509", "-c", "crt", "-o", "out2", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    subject = subprocess.run(["openssl", "x509", "-in", "crt", "-noout", "-subject", "-ext", "subjectAltName"],
+                             cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "dsse_lib" in subject
+
+
+def test_images_of_every_compression_give_the_same_files(tmp_path):
+    archive = b"".join(entry(name, data, mode) for name, data, mode in [
+        ("init", b"#!/bin/sh\n", 0o100755), ("dir", b"", 0o040755), ("dir/a file", b"x" * 300000, 0o100644),
+        ("link", b"init", 0o120777), ("TRAILER!!!", b"", 0)]) + bytes(512)
+    early = entry("kernel/microcode", b"m" * 99, 0o100644) + entry("TRAILER!!!", b"", 0) + bytes(1024)
+    wanted = {"/init": [hashlib.sha256(b"#!/bin/sh\n").hexdigest()],
+              "/dir/a_file": [hashlib.sha256(b"x" * 300000).hexdigest()]}
+    commands = {"plain": ["cat"], "gz": ["gzip", "-c"], "xz": ["xz", "--check=crc32", "-c"], "bz2": ["bzip2", "-c"],
+                "zst": ["zstd", "-c"], "lz4": ["lz4", "-c"], "lz4-old": ["lz4", "-l", "-c"], "lzo": ["lzop", "-c"]}
+    tried = 0
+    for name, command in commands.items():
+        if not shutil.which(command[0]):
+            continue
+        packed = subprocess.run(command, input=archive, capture_output=True, check=True).stdout
+        for front in (b"", early, early + early):
+            shutil.rmtree(tmp_path / "boot", ignore_errors=True)
+            (tmp_path / "boot").mkdir()
+            (tmp_path / "boot" / "initrd.img").write_bytes(front + packed)
+            answer = run("create", "runtime", "--ramdisk-dir", "boot", "-o", "out", cwd=tmp_path)
+            assert answer.returncode == 0 and not answer.stderr, name + answer.stderr
+            assert json.loads((tmp_path / "out").read_text())["digests"] == wanted, name
+        answer = run("create", "runtime", "--ramdisk-dir", "boot", "--all-segments", "-o", "out", cwd=tmp_path)
+        assert "/kernel/microcode" in json.loads((tmp_path / "out").read_text())["digests"]
+        (tmp_path / "boot" / "initrd.img").write_bytes(packed[:len(packed) // 2])
+        answer = run("create", "runtime", "--ramdisk-dir", "boot", "-o", "out", cwd=tmp_path)
+        assert "initrd.img: " in answer.stderr
+        tried += 1
+    assert tried >= 3
+
+
+def entry(name, data, mode):
+    """One entry of a newc archive."""
+    text = name.encode() + b"\0"
+    fields = [0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(text), 0]
+    head = b"070701" + b"".join(b"%08x" % f for f in fields) + text
+    return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
