@@ -12,6 +12,15 @@ static const struct {
     {QL_JOB_PARSE, ql_work_parse},
 };
 
+void ql_work_entering(const struct ql_worker *w, const struct ql_frame *job, const char *validator)
+{
+    ql_auto(ql_frame_freep) struct ql_frame *f = ql_frame_new(QL_FRAME_ENTERING, job->job);
+
+    /* Only names who is running; without it a crash is put down to core. */
+    if (f && ql_frame_add_text(f, QL_TAG_VALIDATOR, validator, NULL) == QL_OK)
+        (void)ql_frame_send(w->sock, f, NULL);
+}
+
 int ql_work(struct ql_worker *w, const struct ql_frame *job, struct ql_frame **ret, struct ql_err *err)
 {
     ql_auto(ql_frame_freep) struct ql_frame *result = NULL;

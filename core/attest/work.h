@@ -39,6 +39,9 @@ struct ql_worker {
  */
 int ql_work(struct ql_worker *w, const struct ql_frame *job, struct ql_frame **ret, struct ql_err *err);
 
+/** Tell the daemon whose code runs from now on: what kills the worker is put down to it. */
+void ql_work_entering(const struct ql_worker *w, const struct ql_frame *job, const char *validator);
+
 /* One a job type; called by ql_work(). */
 int ql_work_attest(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result,
                    struct ql_err *err);

@@ -159,6 +159,7 @@ static int fetch_policy(struct attest *a, const char *validator, const uint8_t *
     if (!bytes)
         return ql_fail(err, QL_ENOTFOUND, "policy of %s is not there any more", validator);
     len = bytes->len;
+    ql_work_entering(a->worker, a->job, validator);
     r = ql_policy_compile(a->worker->registry, validator, bytes->data, len, QL_ORIGIN_STORED, &policy, err);
     if (r < 0)
         return r;
@@ -198,11 +199,8 @@ static int get_policies(struct attest *a, struct ql_err *err)
 static void send_entering(void *arg, const char *validator)
 {
     const struct attest *a = arg;
-    ql_auto(ql_frame_freep) struct ql_frame *f = ql_frame_new(QL_FRAME_ENTERING, a->job->job);
 
-    /* Only names who is running; without it a crash is put down to core. */
-    if (f && ql_frame_add_text(f, QL_TAG_VALIDATOR, validator, NULL) == QL_OK)
-        (void)ql_frame_send(a->worker->sock, f, NULL);
+    ql_work_entering(a->worker, a->job, validator);
 }
 
 static int add_failures(struct ql_frame *f, const struct ql_outcome *o, struct ql_err *err)

@@ -120,6 +120,7 @@ static int check_one(struct ql_worker *w, const struct ql_frame *job, size_t i, 
     if (r < 0)
         return r;
     *field = validator;
+    ql_work_entering(w, job, validator);
     r = check_policy(w, validator, bytes, mask, needs, why);
     if (r == QL_OK && is_runtime)
         *generator = (uint64_t)ql_runtime_policy_generator(bytes->data, bytes->len);

@@ -32,9 +32,13 @@ void ql_api_store_failed(struct ql_http_req *req, int result, const struct ql_er
 void ql_api_pool_failed(struct ql_http_req *req, const struct ql_pool_result *result)
 {
     if (result->status == QL_POOL_KILLER) {
-        ql_log(QL_WARN, "http", "path=%s peer=%s: request overran the limits of its check: %s",
-               ql_req_path(req), ql_req_peer(req), result->limit);
-        ql_req_replyf(req, 400, "Exception error: request overran the limits of its check");
+        const char *who = result->validator && *result->validator ? result->validator : "core";
+
+        ql_log(QL_WARN, "http",
+               "path=%s peer=%s validator=%s limit=%s: request overran the limits of its check",
+               ql_req_path(req), ql_req_peer(req), who, result->limit);
+        ql_req_replyf(req, 400, "Exception error: request overran the limits of its check (%s: %s)", who,
+                      result->limit);
         return;
     }
     if (result->text)

@@ -537,7 +537,7 @@ def test_a_policy_that_kills_its_compiler_is_refused_at_upload_and_others_go_on(
     use_plugins(lab, BAD / "crash-in-prepare.so", picky=CRASHES)
     start_two(lab, ["crash-in-prepare", "picky"])
     policy = put_file(lab, "any.json", {})
-    for name, word in [("crash-in-prepare", "overran the limits of its check"), ("picky", "picky.lua: prepare:")]:
+    for name, word in [("crash-in-prepare", "overran the limits of its check (crash-in-prepare: crash)"), ("picky", "picky.lua: prepare:")]:
         said = lab.add("--policy", f"{name}={policy}", code=1)
         assert word in said, said
         assert lab.verifier("GET", f"/v2.6/agents/{AGENT_ID}").status == 404

@@ -23,18 +23,22 @@ struct desk {
 static int setup(void **state)
 {
     static const char *const names[] = {"tpm-policy"};
-    static const char *const hostile[] = {"hostile"};
+    static const char *const others[] = {"hostile", "upgrades"};
     struct desk *d = calloc(1, sizeof *d);
-    struct ql_plugin_file f = {.fd = -1};
     struct ql_err err = QL_ERR_INIT;
 
     *state = d;
     soft_new(&d->soft, false);
     d->registry = load_plugins(QL_BINARY_DIR "/plugins", names, 1);
-    if (ql_plugin_file_open(QL_BINARY_DIR "/tests/sdk/bad-attest", hostile[0], &f, &err) < 0 ||
-        ql_registry_load(d->registry, &f, NULL, &err) < 0 || ql_registry_order(d->registry, &err) < 0)
-        fail_msg("%s", err.text);
-    ql_plugin_file_close(&f);
+    for (size_t i = 0; i < QL_ARRAY_LEN(others); i++) {
+        struct ql_plugin_file f = {.fd = -1};
+
+        if (ql_plugin_file_open(QL_BINARY_DIR "/tests/sdk/bad-attest", others[i], &f, &err) < 0 ||
+            ql_registry_load(d->registry, &f, NULL, &err) < 0)
+            fail_msg("%s", err.text);
+        ql_plugin_file_close(&f);
+    }
+    assert_int_equal(ql_registry_order(d->registry, &err), QL_OK);
     assert_int_equal(ql_tpm_public_parse(d->soft.ak, d->soft.ak_len, &d->ak, NULL), QL_OK);
     assert_int_equal(ql_digester_new(&d->digester, NULL), QL_OK);
     assert_int_equal(ql_accept_from_json(NULL, NULL, NULL, &d->accept, NULL), QL_OK);
@@ -400,6 +404,34 @@ static void state_is_kept_for_validator_and_policy_and_ends_with_the_boot(void *
     assert_int_equal(d->out.states[0].len, 1);
 }
 
+static void state_of_an_older_version_is_brought_forward_and_of_an_unknown_one_dropped(void **state)
+{
+    static const struct {
+        uint32_t version;
+        const char *data, *after;
+    } cases[] = {{1, "a", "two:ax"}, {2, "a", "ax"}, {3, "a", "x"}, {0, "a", "x"}};
+    struct desk *d = *state;
+    struct ql_kept_state kept;
+
+    under(d, "upgrades", "");
+    verdict(d, QL_VERDICT_PASS);
+    assert_int_equal(d->out.states[0].version, 2);
+    assert_memory_equal(d->out.states[0].data, "x", 1);
+    kept = d->out.states[0];
+    d->in.states = &kept;
+    d->in.state_count = 1;
+    for (size_t i = 0; i < QL_ARRAY_LEN(cases); i++) {
+        kept.version = cases[i].version;
+        kept.data = (const uint8_t *)cases[i].data;
+        kept.len = strlen(cases[i].data);
+        verdict(d, QL_VERDICT_PASS);
+        assert_int_equal(d->out.state_count, 1);
+        assert_int_equal(d->out.states[0].version, 2);
+        assert_int_equal(d->out.states[0].len, strlen(cases[i].after));
+        assert_memory_equal(d->out.states[0].data, cases[i].after, strlen(cases[i].after));
+    }
+}
+
 static void state_of_a_failure_is_thrown_away_and_huge_state_is_one(void **state)
 {
     struct desk *d = *state;
@@ -603,6 +635,7 @@ int main(void)
         VERDICT_TEST(options_reach_the_validator),
         VERDICT_TEST(boot_aggregates_are_made_of_quoted_pcrs),
         VERDICT_TEST(state_is_kept_for_validator_and_policy_and_ends_with_the_boot),
+        VERDICT_TEST(state_of_an_older_version_is_brought_forward_and_of_an_unknown_one_dropped),
         VERDICT_TEST(state_of_a_failure_is_thrown_away_and_huge_state_is_one),
         VERDICT_TEST(evidence_is_bound_by_the_quoted_digest),
         VERDICT_TEST(missing_evidence_is_a_failure_never_a_skip),
