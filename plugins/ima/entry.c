@@ -31,13 +31,20 @@ bool ima_entry_is_violation(const struct ima_entry *e, enum ima_alg log_alg)
            memcmp(e->columns.hash, zeros, e->columns.hash_len) == 0;
 }
 
-int ima_judge_extend(struct ima_judge *j, struct ima_replay *r, const struct ima_entry *e, uint8_t *log_hash,
-                     struct ql_err *err)
+uint64_t ima_judge_soon(const struct ima_judge *j, const struct ima_entry *e)
+{
+    return ima_policy_fetch_index(j->policy, e->name.at, e->name.len);
+}
+
+int ima_judge_extend(struct ima_judge *j, struct ima_replay *r, const struct ima_entry *e, uint64_t soon,
+                     uint8_t *log_hash, struct ql_err *err)
 {
     uint8_t value[IMA_HASH_MAX] = {0};
     const enum ima_alg alg = r->padded ? IMA_SHA1 : r->bank;
-    bool ok = ima_hash(j->hasher, j->log_alg, e->data.at, e->data.len, log_hash);
+    bool ok;
 
+    ima_policy_fetch_record(j->policy, soon);
+    ok = ima_hash(j->hasher, j->log_alg, e->data.at, e->data.len, log_hash);
     if (ima_entry_is_violation(e, j->log_alg))
         memset(value, 0xff, r->len);
     else if (alg == j->log_alg)

@@ -29,10 +29,17 @@ struct ima_judge {
 };
 
 /**
+ * This entry is judged after the next one or two: have memory fetch what its lookup needs. A large policy does not fit a
+ * cache, and one would wait for it longer than hashing takes.
+ * @return for ima_judge_extend()
+ */
+uint64_t ima_judge_soon(const struct ima_judge *j, const struct ima_entry *e);
+/**
  * Make the value that the kernel extended, and extend it.
+ * @param soon          of ima_judge_soon()
  * @param[out] log_hash hash of the template data by log_alg, of its size
  */
-int ima_judge_extend(struct ima_judge *j, struct ima_replay *replay, const struct ima_entry *e,
+int ima_judge_extend(struct ima_judge *j, struct ima_replay *replay, const struct ima_entry *e, uint64_t soon,
                      uint8_t *log_hash, struct ql_err *err);
 /** Judge an entry after it was extended. @param can_look_up false: an entry without digest or name */
 int ima_judge_entry(struct ima_judge *j, const struct ima_entry *e, bool can_look_up, const uint8_t *log_hash,

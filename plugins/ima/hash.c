@@ -83,23 +83,84 @@ static bool through_library(struct ima_hasher *h, enum ima_alg alg, const void *
            EVP_DigestUpdate(h->ctx, data, len) == 1 && EVP_DigestFinal_ex(h->ctx, out, NULL) == 1;
 }
 
+/*
+ * The last one or two blocks of a message: its rest, the mark, its length in bits. SHA-1 and SHA-256 end alike.
+ * @return blocks
+ */
+static size_t last_blocks(const uint8_t *rest, size_t rest_len, uint64_t len, uint8_t out[2 * SHA256_CBLOCK])
+{
+    const size_t count = rest_len < SHA256_CBLOCK - 8 ? 1 : 2, end = count * SHA256_CBLOCK;
+
+    if (rest_len > 0)
+        memcpy(out, rest, rest_len);
+    out[rest_len] = 0x80;
+    memset(out + rest_len + 1, 0, end - 8 - rest_len - 1);
+    for (size_t i = 0; i < 8; i++)
+        out[end - 1 - i] = (uint8_t)(8 * len >> (8 * i));
+    return count;
+}
+
+static void put_word(uint8_t *out, uint32_t v)
+{
+    out[0] = (uint8_t)(v >> 24);
+    out[1] = (uint8_t)(v >> 16);
+    out[2] = (uint8_t)(v >> 8);
+    out[3] = (uint8_t)v;
+}
+
+/* Block by block: without the buffer that the library fills, wipes and asks for its level each time. */
+static bool sha1(const uint8_t *data, size_t len, uint8_t *out)
+{
+    uint8_t last[2 * SHA_CBLOCK];
+    const size_t whole = len / SHA_CBLOCK,
+                 count = last_blocks(data + whole * SHA_CBLOCK, len % SHA_CBLOCK, len, last);
+    SHA_CTX c;
+
+    if (!SHA1_Init(&c))
+        return false;
+    for (size_t i = 0; i < whole; i++)
+        SHA1_Transform(&c, data + i * SHA_CBLOCK);
+    for (size_t i = 0; i < count; i++)
+        SHA1_Transform(&c, last + i * SHA_CBLOCK);
+    put_word(out, c.h0);
+    put_word(out + 4, c.h1);
+    put_word(out + 8, c.h2);
+    put_word(out + 12, c.h3);
+    put_word(out + 16, c.h4);
+    return true;
+}
+
+static bool sha256(const uint8_t *data, size_t len, uint8_t *out)
+{
+    uint8_t last[2 * SHA256_CBLOCK];
+    const size_t whole = len / SHA256_CBLOCK,
+                 count = last_blocks(data + whole * SHA256_CBLOCK, len % SHA256_CBLOCK, len, last);
+    SHA256_CTX c;
+
+    if (!SHA256_Init(&c))
+        return false;
+    for (size_t i = 0; i < whole; i++)
+        SHA256_Transform(&c, data + i * SHA256_CBLOCK);
+    for (size_t i = 0; i < count; i++)
+        SHA256_Transform(&c, last + i * SHA256_CBLOCK);
+    for (size_t i = 0; i < 8; i++)
+        put_word(out + 4 * i, c.h[i]);
+    return true;
+}
+
 bool ima_hash(struct ima_hasher *h, enum ima_alg alg, const void *data, size_t len, uint8_t *out)
 {
-    union {
-        SHA_CTX sha1;
-        SHA256_CTX sha256;
-        SHA512_CTX sha512;
-    } c;
+    SHA512_CTX c;
 
     switch (alg) {
     case IMA_SHA1:
-        return SHA1_Init(&c.sha1) && SHA1_Update(&c.sha1, data, len) && SHA1_Final(out, &c.sha1);
+        return sha1(data, len, out);
     case IMA_SHA256:
-        return SHA256_Init(&c.sha256) && SHA256_Update(&c.sha256, data, len) && SHA256_Final(out, &c.sha256);
+        return sha256(data, len, out);
     case IMA_SHA384:
-        return SHA384_Init(&c.sha512) && SHA384_Update(&c.sha512, data, len) && SHA384_Final(out, &c.sha512);
+        return SHA384_Init(&c) && SHA384_Update(&c, data, len) && SHA384_Final(out, &c);
     case IMA_SHA512:
-        return SHA512_Init(&c.sha512) && SHA512_Update(&c.sha512, data, len) && SHA512_Final(out, &c.sha512);
+        return SHA512_Init(&c) && SHA512_Update(&c, data, len) && SHA512_Final(out, &c);
     case IMA_MD5:
     case IMA_SHA224:
     case IMA_SM3:

@@ -16,11 +16,11 @@ enum {
 struct ima_plugin {
     const struct ql_host *host;
     struct ima_hasher *hasher;
-    struct ima_reader *reader;
-    bool violations_fail; /**< ima_violations */
-    bool require_log;     /**< require_ima_log */
-    size_t max_failures;  /**< ima_max_failures */
-    const char *list;     /**< path of the measurement list; borrowed from the options */
+    struct ima_reader *readers[2]; /**< of the entry at hand and of the next one */
+    bool violations_fail;          /**< ima_violations */
+    bool require_log;              /**< require_ima_log */
+    size_t max_failures;           /**< ima_max_failures */
+    const char *list;              /**< path of the measurement list; borrowed from the options */
 };
 
 /** @param options the plugin's group; must outlive the plugin @retval QL_ERANGE names the option */

@@ -85,7 +85,9 @@ int ima_plugin_new(const struct ql_host *host, const struct ql_options *o, struc
     if (r == QL_OK)
         r = ima_hasher_new(host, &p->hasher, err);
     if (r == QL_OK)
-        r = ima_reader_new(host, &p->reader, err);
+        r = ima_reader_new(host, &p->readers[0], err);
+    if (r == QL_OK)
+        r = ima_reader_new(host, &p->readers[1], err);
     if (r < 0) {
         ima_plugin_free(p);
         return r;
@@ -98,7 +100,8 @@ void ima_plugin_free(struct ima_plugin *p)
 {
     if (!p)
         return;
-    ima_reader_free(p->reader);
+    ima_reader_free(p->readers[0]);
+    ima_reader_free(p->readers[1]);
     ima_hasher_free(p->hasher);
     p->host->free(p->host, p);
 }

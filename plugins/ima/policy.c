@@ -37,6 +37,16 @@ enum ima_lookup ima_policy_lookup(const struct ima_policy *p, enum ima_map map, 
     return IMA_DIGEST_WRONG;
 }
 
+uint64_t ima_policy_fetch_index(const struct ima_policy *p, const uint8_t *name, size_t name_len)
+{
+    return ima_policy_map_fetch_index(&p->maps[IMA_MAP_DIGESTS], p->seed, name, name_len);
+}
+
+void ima_policy_fetch_record(const struct ima_policy *p, uint64_t fetched)
+{
+    ima_policy_map_fetch_record(&p->arena, &p->maps[IMA_MAP_DIGESTS], fetched);
+}
+
 static json_t *digest_text(const uint8_t *bytes, size_t len, bool is_text)
 {
     static const char hex[] = "0123456789abcdef";

@@ -64,6 +64,12 @@ size_t ima_policy_size(const struct ima_policy *p);
 enum ima_lookup ima_policy_lookup(const struct ima_policy *p, enum ima_map map, const uint8_t *name,
                                   size_t name_len, const uint8_t *digest, size_t digest_len);
 /**
+ * A lookup of this name in IMA_MAP_DIGESTS will follow: have memory fetch the index. Then, some hundred cycles later, the
+ * name's record with what this returned; the lookup itself will not wait.
+ */
+uint64_t ima_policy_fetch_index(const struct ima_policy *p, const uint8_t *name, size_t name_len);
+void ima_policy_fetch_record(const struct ima_policy *p, uint64_t fetched);
+/**
  * For messages: the digests allowed for a name, as hex.
  * @return list of at most @p max_count texts, empty for an unknown name; owned by the caller, NULL: no memory
  */

@@ -100,6 +100,31 @@ const uint8_t *ima_policy_map_find(const struct ima_arena *arena, const struct i
     return NULL;
 }
 
+uint64_t ima_policy_map_fetch_index(const struct ima_policy_map *map, uint64_t seed, const uint8_t *name,
+                                    size_t name_len)
+{
+    const uint64_t h = hash(seed, name, name_len);
+
+    if (map->slot_count > 0)
+        __builtin_prefetch(&map->slots[first_slot(map, h)]);
+    return h;
+}
+
+void ima_policy_map_fetch_record(const struct ima_arena *arena, const struct ima_policy_map *map, uint64_t h)
+{
+    uint64_t slot;
+
+    if (map->slot_count == 0)
+        return;
+    for (size_t i = first_slot(map, h); (slot = map->slots[i]) != 0; i = i + 1 == map->slot_count ? 0 : i + 1)
+        if ((uint32_t)(slot >> 32) == (uint32_t)h) {
+            __builtin_prefetch(arena->data + (uint32_t)slot - 1);
+            __builtin_prefetch(arena->data + (uint32_t)slot - 1 +
+                               64); /* a path and a digest: more than one line */
+            return;
+        }
+}
+
 static void insert(const struct ima_arena *arena, struct ima_policy_map *map, uint64_t seed, size_t offset,
                    const uint8_t *name, size_t name_len)
 {

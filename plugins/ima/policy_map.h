@@ -36,5 +36,11 @@ int ima_policy_map_index(const struct ql_host *host, const struct ima_arena *are
 /** @return the digests of @p name, to be walked by ima_policy_digest(); NULL: unknown */
 const uint8_t *ima_policy_map_find(const struct ima_arena *arena, const struct ima_policy_map *map,
                                    uint64_t seed, const uint8_t *name, size_t name_len);
+/** Have memory fetch where the search for a name begins. @return for ima_policy_map_fetch_record() */
+uint64_t ima_policy_map_fetch_index(const struct ima_policy_map *map, uint64_t seed, const uint8_t *name,
+                                    size_t name_len);
+/** Have memory fetch the record that the search will most likely end at. */
+void ima_policy_map_fetch_record(const struct ima_arena *arena, const struct ima_policy_map *map,
+                                 uint64_t fetched);
 /** One digest of a list. @param[out] is_text kept for messages @return where to go on, NULL: there was none */
 const uint8_t *ima_policy_digest(const uint8_t *at, const uint8_t **ret, size_t *len, bool *is_text);

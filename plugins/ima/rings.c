@@ -7,7 +7,7 @@
 #define OPERATORS "tenant_keyring"
 
 struct ring {
-    char name[IMA_RING_NAME_MAX + 1]; /* raw bytes may be in it: see ring_key() */
+    char name[IMA_RING_NAME_MAX + 1];
     struct ima_keyring *keys;
 };
 
@@ -71,8 +71,7 @@ static int add_ring(struct ima_rings *r, const char *name, struct ima_keyring *k
 
     if (r->count == IMA_RINGS_MAX)
         return r->host->fail(err, QL_ELIMIT, "ima: keys of more than %d keyrings", IMA_RINGS_MAX);
-    (void)strncpy(ring->name, name, sizeof ring->name - 1); /* the length was checked */
-    ring->name[sizeof ring->name - 1] = '\0';
+    memcpy(ring->name, name, strlen(name) + 1); /* the length was checked */
     ring->keys = keys;
     r->count++;
     return QL_OK;

@@ -196,44 +196,64 @@ static void log_first_violation(struct run *run, const struct ima_entry *e)
     json_decref(name);
 }
 
-static int take_line(struct run *run, struct ima_bytes line, uint64_t number, struct ql_err *err)
+/** A line that was read and is judged after the next one was read, too: memory is given time to fetch its rules. */
+struct pending {
+    struct ima_bytes line;
+    uint64_t number, soon;
+    enum ima_read read;
+    struct ima_entry entry;
+};
+
+static void read_line(struct run *run, struct ima_bytes line, uint64_t number, struct pending *p)
 {
+    p->line = line;
+    p->number = number;
+    p->read = ima_entry_read(run->plugin->readers[run->entries++ % 2], line, &p->entry);
+    if (p->read == IMA_READ_OK)
+        p->soon = ima_judge_soon(&run->judge, &p->entry);
+}
+
+static int judge_line(struct run *run, const struct pending *p, bool is_first, struct ql_err *err)
+{
+    const struct ima_entry *e = &p->entry;
     uint8_t log_hash[IMA_HASH_MAX];
-    struct ima_entry e;
-    const enum ima_read read = ima_entry_read(run->plugin->reader, line, &e);
     bool fits;
     int r;
 
-    if (read == IMA_READ_NOMEM)
-        return run->plugin->host->fail(err, QL_ENOMEM, "ima: no memory for a line of %zu bytes", line.len);
-    if (read != IMA_READ_OK)
-        find_line(run, line);
-    if (read == IMA_READ_BAD)
+    if (p->read == IMA_READ_NOMEM)
+        return run->plugin->host->fail(err, QL_ENOMEM, "ima: no memory for a line of %zu bytes", p->line.len);
+    if (p->read != IMA_READ_OK)
+        find_line(run, p->line);
+    if (p->read == IMA_READ_BAD)
         return QL_OK;
-    if (run->entries == 1)
-        run->begins_with_aggregate = ima_bytes_are(e.name, "boot_aggregate");
-    r = ima_judge_extend(&run->judge, &run->replay, &e, log_hash, err);
+    if (is_first)
+        run->begins_with_aggregate = ima_bytes_are(e->name, "boot_aggregate");
+    r = ima_judge_extend(&run->judge, &run->replay, e, p->soon, log_hash, err);
     if (r < 0)
         return r;
     fits = !run->matched && ima_replay_fits(&run->replay);
-    if (ima_entry_is_violation(&e, run->judge.log_alg))
-        log_first_violation(run, &e);
-    r = ima_judge_entry(&run->judge, &e, read == IMA_READ_OK, log_hash, err);
-    return r == QL_OK && fits ? note_match(run, number, err) : r;
+    if (ima_entry_is_violation(e, run->judge.log_alg))
+        log_first_violation(run, e);
+    r = ima_judge_entry(&run->judge, e, p->read == IMA_READ_OK, log_hash, err);
+    return r == QL_OK && fits ? note_match(run, p->number, err) : r;
 }
 
 static int walk(struct run *run, struct ql_err *err)
 {
     struct ima_lines lines = ima_lines_of(run->list.data, run->list.len);
+    struct pending pending[2];
     struct ima_bytes line;
     int r = ima_replay_fits(&run->replay) ? note_match(run, 0, err) : QL_OK;
 
     while (r == QL_OK && ima_lines_next(&lines, &line)) {
         if (line.len == 0)
             continue;
-        run->entries++;
-        r = take_line(run, line, lines.number, err);
+        read_line(run, line, lines.number, &pending[run->entries % 2]);
+        if (run->entries > 1)
+            r = judge_line(run, &pending[run->entries % 2], run->entries == 2, err);
     }
+    if (r == QL_OK && run->entries > 0)
+        r = judge_line(run, &pending[(run->entries - 1) % 2], run->entries == 1, err);
     return r;
 }
 
