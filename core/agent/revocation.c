@@ -61,7 +61,7 @@ static void waiting_free(struct waiting *w)
 
 static void wait_ms(struct ql_revocation *r, unsigned ms)
 {
-    const struct timeval pause = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    const struct timeval pause = ql_timeval(ms * QL_NS_PER_MS);
 
     if (event_add(r->again, &pause) != 0)
         ql_log(QL_ERROR, "revocation", "no memory for a timer: messages wait for the next one");
@@ -405,6 +405,10 @@ int ql_revocation_new(struct ql_agent *a, struct ql_revocation **ret, struct ql_
         return e;
     }
     (void)unlink(r->running); /* absent but after a crash */
+    if (ql_config_bool(a->config, "agent", "enable_revocation_notifications"))
+        ql_log(QL_WARN, "revocation",
+               "enable_revocation_notifications: ZeroMQ is not listened to; verifiers tell agents "
+               "by their notifier agent");
     start_next(r);
     *ret = r;
     return QL_OK;

@@ -305,7 +305,7 @@ static void rows_written(int result, const struct ql_err *err, void *arg)
     if (result < 0) {
         ql_log(QL_WARN, "revocation", "progress of notifications not stored, a restart repeats them: %s",
                err->text);
-    } else {
+    } else if (w->done_count > 0) {
         memmove(o->gone, o->gone + w->done_count, (o->gone_count - w->done_count) * sizeof *o->gone);
         o->gone_count -= w->done_count;
     }

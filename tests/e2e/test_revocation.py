@@ -208,6 +208,29 @@ def test_every_peer_is_told_although_the_verifier_is_killed(lab):
     assert (lab.dir / "runs").read_text() == "x\n"
 
 
+def test_kills_during_delivery_lose_nothing_and_repeat_nothing(lab):
+    """QL_KILLS [6] failures; each time the verifier is killed while it tells the agents, a little later each time."""
+    record = lab.dir / "actions"
+    runs = lab.dir / "runs"
+    write_action(record, "count", f"#!/bin/sh\nsha256sum <\"$1\" >>{runs}\n")
+    fleet = Fleet(lab, revocation_actions_dir=str(record), revocation_actions=["count"])
+    kills = int(os.environ.get("QL_KILLS", 6))
+    for n in range(1, kills + 1):
+        lab.extend(15)
+        fleet.verifier.wait_for("stopping polling")
+        time.sleep((n % 8) * 0.003)
+        fleet.verifier.kill()
+        fleet.verifier.start()
+        fleet.verifier.wait_for("ready")
+        wait_until(lambda: runs.exists() and len(runs.read_text().splitlines()) >= n, 40, f"message {n}")
+        lab.verifier("DELETE", f"/v2.6/agents/{AGENT_ID}")
+        wait_until(lambda: lab.verifier("GET", f"/v2.6/agents/{AGENT_ID}").status == 404, 20, "agent deleted")
+        fleet.add(AGENT_ID, "agent")
+        wait_until(lambda: lab.agent_status(AGENT_ID)["attestation_count"] >= 1, 20, "attested again")
+    lines = runs.read_text().splitlines()
+    assert len(lines) == kills and len(set(lines)) == kills
+
+
 # ---- webhook, ZeroMQ, actions of the verifier ----
 
 
@@ -552,16 +575,16 @@ def test_an_executable_gets_what_the_rust_agent_gives_it(node):
 ])
 def test_actions_that_misbehave_leave_the_agent_serving(node, name, text, outcome):
     write_action(node.actions, name, text, 0o644 if name.endswith(".lua") else 0o755)
-    node.start(revocation_actions=[name], revocation_action_timeout=3)
+    node.start(revocation_actions=[name], revocation_action_timeout=3 * SLOW * SLOW)
     node.send()
-    node.done(seconds=40)
+    node.done(seconds=60)
     log = node.process.log
     assert f"action={name}: " in log and outcome in log.split(f"action={name}: ")[1].split("\n")[0], log[-3000:]
     assert len(log) < 400_000
     left = subprocess.run(["pgrep", "-f", str(node.actions)], capture_output=True, text=True).stdout
     assert left == ""
     node.send()
-    node.done(2, seconds=40)
+    node.done(2, seconds=60)
     assert node.call("GET", "/version").status == 200
 
 
