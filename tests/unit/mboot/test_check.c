@@ -77,6 +77,8 @@ static void commands_of_grub_are_measured_without_label(void **state)
     assert_int_equal(status_of(8, 0xd, command, sizeof command, "set y", 5), MB_MISMATCH);
     assert_int_equal(status_of(8, 0xd, command, sizeof command, command, sizeof command), MB_MISMATCH);
     assert_int_equal(status_of(8, 0xd, old, sizeof old, "/vmlinuz ro", 11), MB_VERIFIED);
+    assert_int_equal(status_of(8, 0xd, command, sizeof command - 1, "set ", 4),
+                     MB_MISMATCH); /* only NUL may be left out */
     /* No label: nothing says what is measured. */
     assert_int_equal(status_of(8, 0xd, "9lives: x", 9, "x", 1), MB_UNVERIFIED);
     assert_int_equal(status_of(8, 0xd, ": x", 3, "x", 1), MB_UNVERIFIED);

@@ -235,6 +235,17 @@ static void eventlog_refuses_extreme_lengths_inside_payloads(void **state)
     }
 }
 
+static void eventlog_refuses_a_partition_table_with_bytes_left_over(void **state)
+{
+    struct made m = make_gpt(2);
+    struct made_log l;
+
+    (void)state;
+    make_number(&m, 0, 1);
+    l = one_event(5, 0x80000006, &m);
+    refuse(&l, QL_EPARSE, "NumberOfPartitions does not agree with the event's size");
+}
+
 static void eventlog_names_event_and_byte_of_what_it_refuses(void **state)
 {
     struct made_log l = small_log();
@@ -548,6 +559,7 @@ int main(void)
         cmocka_unit_test(eventlog_refuses_one_byte_more),
         cmocka_unit_test(eventlog_survives_extreme_values_at_every_byte),
         cmocka_unit_test(eventlog_refuses_extreme_lengths_inside_payloads),
+        cmocka_unit_test(eventlog_refuses_a_partition_table_with_bytes_left_over),
         cmocka_unit_test(eventlog_names_event_and_byte_of_what_it_refuses),
         cmocka_unit_test(eventlog_wants_exactly_the_banks_of_its_header),
         cmocka_unit_test(eventlog_takes_no_action_events_with_fewer_digests_and_no_register),
