@@ -3,9 +3,17 @@
 #include <event2/bufferevent_ssl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "conn.h"
 #include "error.h"
+
+enum {
+    RECORD_HEAD_LEN = 5, /* TLS record: type, version, length (RFC 8446 5.1) */
+    RECORD_HANDSHAKE = 22,
+    RECORD_MAX = 16384
+};
 
 static void begin_handshake(struct ql_conn *c)
 {
@@ -16,50 +24,92 @@ static void begin_handshake(struct ql_conn *c)
     ql_conn_timer(c, c->server->slot);
 }
 
+/* What waits is looked at in the next turn of the loop, after what else is due. */
+static void wake_queue(struct ql_http_server *s)
+{
+    static const struct timeval now = {0};
+
+    if (!TAILQ_EMPTY(&s->queue) && s->handshakes < s->limits.handshakes_max && !s->draining)
+        (void)event_add(s->turn_event, &now); /* without memory the next slot that becomes free asks again */
+}
+
+void ql_conn_take_turn(struct ql_http_server *s)
+{
+    struct ql_conn *c;
+
+    for (unsigned n = 0; n < QL_HANDSHAKES_A_TURN && s->handshakes < s->limits.handshakes_max; n++) {
+        c = TAILQ_FIRST(&s->queue);
+        if (!c || s->draining)
+            return;
+        TAILQ_REMOVE(&s->queue, c, queue_link);
+        begin_handshake(c);
+    }
+    wake_queue(s);
+}
+
 void ql_conn_release_slot(struct ql_conn *c)
 {
-    struct ql_http_server *s = c->server;
-    struct ql_conn *next;
-
     if (!c->has_slot)
         return;
     c->has_slot = false;
-    s->handshakes--;
-    next = TAILQ_FIRST(&s->queue);
-    if (next && !s->draining) {
-        TAILQ_REMOVE(&s->queue, next, queue_link);
-        begin_handshake(next);
-    }
+    c->server->handshakes--;
+    wake_queue(c->server);
+}
+
+/* Bytes that the first record takes; 0: it is no handshake. */
+static int first_record_len(int fd)
+{
+    uint8_t head[RECORD_HEAD_LEN];
+    ssize_t n = recv(fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
+    int len;
+
+    if (n <= 0 || head[0] != RECORD_HANDSHAKE)
+        return 0;
+    if (n < RECORD_HEAD_LEN)
+        return RECORD_HEAD_LEN;
+    len = head[3] << 8 | head[4];
+    return len > RECORD_MAX ? 0 : RECORD_HEAD_LEN + len;
 }
 
 /*
- * A handshake takes a slot when its first byte is here, so a silent client holds none. Those above the limit wait
- * accepted but unread: left in the kernel's backlog, later ones would be dropped and come back ever more slowly.
+ * A handshake waits until its whole first record is here, so that a client that is silent or stalls halfway holds no
+ * slot. It waits accepted but unread: left in the kernel's backlog, later ones would be dropped and come back ever more
+ * slowly. A few are begun in each turn of the loop: answering a ClientHello takes a private key, and a burst of them
+ * must not hold up the polls.
  */
-static void on_first_byte(evutil_socket_t fd, short what, void *arg)
+static void on_first_bytes(evutil_socket_t fd, short what, void *arg)
 {
     struct ql_conn *c = arg;
     struct ql_http_server *s = c->server;
+    int there = 0, need = what & EV_TIMEOUT ? 0 : first_record_len(fd);
 
-    (void)fd;
-    if (what & EV_TIMEOUT) {
+    if (need == 0 || ioctl(fd, FIONREAD, &there) != 0) {
         ql_conn_kill(c);
         return;
     }
-    evtimer_assign(&c->timer, s->base, ql_conn_on_timer, c);
-    if (s->handshakes < s->limits.handshakes_max) {
-        begin_handshake(c);
+    if (there < need) {
+        /* The kernel calls again when so much is here, or the peer is gone; the time goes on from the beginning. */
+        if (c->wanted == need || setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &need, sizeof need) != 0)
+            ql_conn_kill(c);
+        c->wanted = need;
         return;
     }
+    need = 1;
+    if (c->wanted)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &need,
+                         sizeof need); /* it was set before in the same way */
+    (void)event_del(&c->timer);
+    evtimer_assign(&c->timer, s->base, ql_conn_on_timer, c);
     c->state = QL_CONN_QUEUED;
     TAILQ_INSERT_TAIL(&s->queue, c, queue_link);
+    wake_queue(s);
 }
 
-static void await_first_byte(struct ql_conn *c)
+static void await_first_bytes(struct ql_conn *c)
 {
     c->state = QL_CONN_SILENT;
     bufferevent_disable(c->bev, EV_READ | EV_WRITE);
-    event_assign(&c->timer, c->server->base, c->fd, EV_READ, on_first_byte, c);
+    event_assign(&c->timer, c->server->base, c->fd, EV_READ | EV_PERSIST, on_first_bytes, c);
     ql_conn_timer(c, c->server->handshake);
 }
 
@@ -188,7 +238,7 @@ static void setup(struct ql_conn *c)
         return;
     }
     if (c->ssl) {
-        await_first_byte(c);
+        await_first_bytes(c);
         return;
     }
     c->begun = true;

@@ -24,9 +24,10 @@
 #include "tlswatch.h"
 
 enum {
-    QL_ACCEPTS_A_TURN = 64, /**< connections, then the loop looks after the others */
-    QL_SLOT_MS = 200,       /**< a handshake gives its slot back after this: a stalled one costs no CPU */
-    QL_LINGER_MS = 2000,    /**< after a refusal the rest of the request is read, so that it arrives */
+    QL_ACCEPTS_A_TURN = 64,   /**< connections, then the loop looks after the others */
+    QL_HANDSHAKES_A_TURN = 4, /**< begun in one turn of the loop; each takes about a millisecond of RSA */
+    QL_SLOT_MS = 200,         /**< a handshake gives its slot back after this: a stalled one costs no CPU */
+    QL_LINGER_MS = 2000,      /**< after a refusal the rest of the request is read, so that it arrives */
     QL_LINGER_MAX = 1024 * 1024,
     QL_DENIED_BODY_MAX = 65536, /**< body of a request that is going to be refused */
     QL_WRITE_FLOOR = 32768      /**< bytes a client must read in each write_ms */
@@ -34,7 +35,7 @@ enum {
 
 enum ql_conn_state {
     QL_CONN_FRESH,     /**< accepted, evhttp is still setting it up */
-    QL_CONN_SILENT,    /**< TLS: no byte has come yet */
+    QL_CONN_SILENT,    /**< TLS: the first record is not here yet */
     QL_CONN_QUEUED,    /**< TLS: waits for a handshake slot, unread */
     QL_CONN_HANDSHAKE, /**< TLS */
     QL_CONN_HEAD,      /**< idle, or reading request line and headers */
@@ -71,6 +72,7 @@ struct ql_conn {
     SSL *ssl; /**< NULL: plain; belongs to bev */
     struct event timer;
     int fd;
+    int wanted; /**< SILENT: bytes that the socket waits for, 0: any */
     enum ql_conn_state state;
     bool refuse, has_slot, counted, begun, pending, timer_set;
     int refusal; /**< status in state REFUSED */
@@ -106,7 +108,7 @@ struct ql_http_server {
     bool json_compact, json_indent, judges_tokens, draining, closing;
     struct ql_conn_list conns, fresh, queue;
     unsigned fresh_count;
-    struct event *fresh_event;
+    struct event *fresh_event, *turn_event;
     struct ql_conn **by_fd;
     size_t by_fd_room;
     unsigned connections, handshakes, pending;
@@ -119,7 +121,8 @@ struct ql_http_server {
 struct bufferevent *ql_conn_accept(struct event_base *base, void *server);
 void ql_conn_setup_fresh(struct ql_http_server *s);
 struct ql_conn *ql_conn_find(struct ql_http_server *s, struct evhttp_request *ev);
-void ql_conn_release_slot(struct ql_conn *c); /**< the next that waits gets it */
+void ql_conn_release_slot(struct ql_conn *c);     /**< the next that waits gets it */
+void ql_conn_take_turn(struct ql_http_server *s); /**< begin some of the handshakes that wait */
 
 /* conn.c */
 void ql_conn_timer(struct ql_conn *c, const struct timeval *tv);

@@ -156,8 +156,11 @@ static void note_lost(struct ql_peer *p, int reason)
     if (tls)
         ql_peer_note(p, QL_ECRYPTO, "%s port %u: TLS: %s", p->host, p->port, tls);
     else if (!p->connected)
+        /* evhttp shuts the socket down before it tells, and that leaves its own errno behind. */
         ql_peer_note(p, QL_EIO, "%s port %u: cannot connect: %s", p->host, p->port,
-                     reason ? strerror(reason) : "connection lost");
+                     reason == ENOTCONN ? "refused or unreachable"
+                     : reason           ? strerror(reason)
+                                        : "connection lost");
     else
         ql_peer_note(p, QL_EIO, "%s port %u: connection closed before the answer was complete", p->host,
                      p->port);

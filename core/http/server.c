@@ -165,6 +165,8 @@ static void destroy(struct ql_http_server *s)
         evhttp_free(s->http);
     if (s->fresh_event)
         event_free(s->fresh_event);
+    if (s->turn_event)
+        event_free(s->turn_event);
     ql_routes_free(s->routes);
     ql_addrs_free(s->addrs);
     ql_tls_unref(s->tls);
@@ -183,6 +185,13 @@ static void on_fresh(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     ql_conn_setup_fresh(arg);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    ql_conn_take_turn(arg);
 }
 
 static const struct timeval *common(struct event_base *base, unsigned ms)
@@ -249,7 +258,8 @@ static int start(struct ql_http_server *s, const struct ql_http_server_config *c
         return r;
     s->http = evhttp_new(s->base);
     s->fresh_event = event_new(s->base, -1, 0, on_fresh, s);
-    if (!s->http || !s->fresh_event)
+    s->turn_event = evtimer_new(s->base, on_turn, s);
+    if (!s->http || !s->fresh_event || !s->turn_event)
         return ql_fail_nomem(err);
     r = set_limits(s, err);
     if (r < 0)
