@@ -97,7 +97,7 @@ static inline char *complaint(struct bench *b)
 
 static inline void write_text(struct bench *b, const char *name, const char *text, char *path)
 {
-    snprintf(path, 128, "%s/%s", b->dir, name);
+    assert_in_range(snprintf(path, 128, "%s/%s", b->dir, name), 1, 127);
     assert_int_equal(ql_file_write(path, 0600, text, strlen(text), NULL), QL_OK);
 }
 
