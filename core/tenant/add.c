@@ -102,9 +102,9 @@ static json_t *addition(struct adding *a)
         "tpm_policy", a->policies.tpm_policy, "runtime_policy", a->policies.runtime_policy,
         "runtime_policy_name", a->policies.runtime_policy_name, "runtime_policy_key",
         a->policies.runtime_policy_key, "mb_policy", text_or_null(a->policies.mb_policy), "mb_policy_name",
-        a->policies.mb_policy_name, "ima_sign_verification_keys", "[]", "metadata", "{}", "revocation_key",
-        "", "accept_tpm_hash_algs", list_option(t, "accept_tpm_hash_algs"), "accept_tpm_encryption_algs",
-        list_option(t, "accept_tpm_encryption_algs"), "accept_tpm_signing_algs",
+        a->policies.mb_policy_name, "ima_sign_verification_keys", a->policies.file_keys, "metadata", "{}",
+        "revocation_key", "", "accept_tpm_hash_algs", list_option(t, "accept_tpm_hash_algs"),
+        "accept_tpm_encryption_algs", list_option(t, "accept_tpm_encryption_algs"), "accept_tpm_signing_algs",
         list_option(t, "accept_tpm_signing_algs"), "ak_tpm", a->reg.aik_tpm, "mtls_cert",
         text_or_null(a->reg.mtls_cert), "supported_version", ql_api_text(t->agent.version, version));
 

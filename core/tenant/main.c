@@ -111,12 +111,40 @@ static const struct ql_command *find_command(const struct ql_args *args)
     return command;
 }
 
+/* What does not go together, with argparse's words where scripts may know them. */
+static int check_policies(const struct ql_args *a, struct ql_err *err)
+{
+    const struct ql_command *command = find_command(a);
+    bool has_policy = ql_arg_given(a, QL_ARG_RUNTIME_POLICY) || ql_arg_given(a, QL_ARG_RUNTIME_POLICY_URL);
+    bool has_list = ql_arg_given(a, QL_ARG_ALLOWLIST) || ql_arg_given(a, QL_ARG_ALLOWLIST_URL);
+    bool needs_one = command->run == ql_command_add_runtime || command->run == ql_command_update_runtime ||
+                     command->run == ql_command_add_allowlist;
+
+    if (ql_arg_given(a, QL_ARG_EXCLUDE) && !has_list)
+        return ql_fail(err, QL_EPARSE, "--exclude cannot be used without an --allowlist option");
+    if ((has_policy && has_list) ||
+        (ql_arg_given(a, QL_ARG_RUNTIME_POLICY) && ql_arg_given(a, QL_ARG_RUNTIME_POLICY_URL)) ||
+        (ql_arg_given(a, QL_ARG_ALLOWLIST) && ql_arg_given(a, QL_ARG_ALLOWLIST_URL)))
+        return ql_fail(err, QL_EPARSE,
+                       "only one of a runtime policy's file, its URL and an allowlist may be given");
+    if (ql_arg_given(a, QL_ARG_RUNTIME_POLICY_URL) && !ql_arg_given(a, QL_ARG_RUNTIME_POLICY_CHECKSUM))
+        return ql_fail(err, QL_EPARSE,
+                       "--runtime-policy-checksum must be provided with --runtime-policy-url");
+    if (ql_arg_given(a, QL_ARG_RUNTIME_POLICY_CHECKSUM) && !has_policy)
+        return ql_fail(err, QL_EPARSE, "--runtime-policy-checksum needs a runtime policy");
+    if (needs_one && !has_policy && !has_list)
+        return ql_fail(err, QL_EPARSE, "--allowlist or --runtime_policy is required to add a runtime policy");
+    return QL_OK;
+}
+
 static int parse(int argc, char **argv, struct ql_args *args, struct ql_err *err)
 {
     int r = ql_args_parse(argc, argv, args, err);
 
     if (r == QL_OK && args->operand && !find_command(args)->takes_operand)
         r = ql_fail(err, QL_EPARSE, "unrecognized arguments: %s", args->operand);
+    if (r == QL_OK && !ql_arg_given(args, QL_ARG_HELP))
+        r = check_policies(args, err);
     return r;
 }
 

@@ -18,8 +18,7 @@
 #define MEASURED_BOOT_MASK UINT32_C(0xfbff)
 
 enum {
-    TPM_POLICY_MAX = 64 * 1024,
-    KEY_FILE_MAX = 64 * 1024
+    TPM_POLICY_MAX = 64 * 1024
 };
 
 /* ---- PCR policy ---- */
@@ -104,36 +103,6 @@ int ql_tpm_policy_text(const char *policy, uint32_t extra_mask, char **ret, uint
 }
 
 /* ---- files ---- */
-
-static int check_sum(const char *expected, const uint8_t *data, size_t len, struct ql_err *err)
-{
-    uint8_t digest[QL_DIGEST_MAX];
-    char hex[2 * QL_DIGEST_MAX + 1];
-    int r = ql_digest_once(QL_SHA256, data, len, digest);
-
-    if (r < 0)
-        return ql_fail(err, r, "the checksum cannot be computed");
-    ql_hex_encode(digest, ql_hash_len(QL_SHA256), hex);
-    if (strcmp(expected, hex) != 0)
-        return ql_fail(err, QL_ECRYPTO,
-                       "Checksum of runtime policy does not match! Expected %.80s, Calculated %s", expected,
-                       hex);
-    return QL_OK;
-}
-
-static int read_base64(const char *path, size_t max_len, const char *checksum, char **ret, struct ql_err *err)
-{
-    ql_auto_free uint8_t *data = NULL;
-    size_t len;
-    int r = ql_file_read(path, max_len, &data, &len, err);
-
-    if (r == QL_OK && checksum)
-        r = check_sum(checksum, data, len, err);
-    if (r < 0)
-        return r;
-    *ret = ql_base64_dup(data, len);
-    return *ret ? QL_OK : ql_fail_nomem(err);
-}
 
 /* Policies of validators that Keylime does not have: the file's text as it is. */
 static int read_custom(struct ql_tenant *t, json_t **ret, struct ql_err *err)
@@ -223,7 +192,6 @@ static int read_mb(struct ql_tenant *t, char **ret, struct ql_err *err)
 static int read_all(struct ql_tenant *t, struct ql_policies *p, struct ql_err *err)
 {
     const struct ql_args *a = t->args;
-    const char *runtime = ql_arg(a, QL_ARG_RUNTIME_POLICY), *key = ql_arg(a, QL_ARG_RUNTIME_POLICY_SIG_KEY);
     const char *tpm_policy = ql_arg(a, QL_ARG_TPM_POLICY);
     uint32_t extra = 0, mask;
     int r = QL_OK;
@@ -233,22 +201,13 @@ static int read_all(struct ql_tenant *t, struct ql_policies *p, struct ql_err *e
     r = read_names(t, p, err);
     if (r < 0)
         return r;
-    if (ql_arg_given(a, QL_ARG_ALLOWLIST) || ql_arg_given(a, QL_ARG_ALLOWLIST_URL) ||
-        ql_arg_given(a, QL_ARG_RUNTIME_POLICY_URL))
-        return ql_fail(err, QL_EUNSUPPORTED,
-                       "flat allowlists and URLs are not taken; convert to a runtime policy file");
-    if (runtime)
-        r = read_base64(runtime, QL_TENANT_POLICY_MAX, ql_arg(a, QL_ARG_RUNTIME_POLICY_CHECKSUM),
-                        &p->runtime_policy, err);
-    else if (!(p->runtime_policy = strdup("")))
-        r = ql_fail_nomem(err);
-    if (r == QL_OK && key)
-        r = read_base64(key, KEY_FILE_MAX, NULL, &p->runtime_policy_key, err);
-    else if (r == QL_OK && !(p->runtime_policy_key = strdup("")))
-        r = ql_fail_nomem(err);
+    r = ql_runtime_policy_argument(a, &p->runtime_policy, &p->runtime_policy_key, err);
+    if (r == QL_OK)
+        r = ql_file_keys_argument(a, &p->file_keys, err);
     if (r == QL_OK)
         r = read_mb(t, &p->mb_policy, err);
-    if (runtime || *p->runtime_policy_name != '\0')
+    if (ql_arg_given(a, QL_ARG_RUNTIME_POLICY) || ql_arg_given(a, QL_ARG_ALLOWLIST) ||
+        ql_arg_given(a, QL_ARG_IMA_KEY) || *p->runtime_policy_name != '\0')
         extra |= UINT32_C(1) << QL_IMA_PCR;
     if (p->mb_policy || *p->mb_policy_name != '\0')
         extra |= MEASURED_BOOT_MASK;
@@ -277,6 +236,7 @@ void ql_policies_done(struct ql_policies *p)
     free(p->tpm_policy);
     free(p->runtime_policy);
     free(p->runtime_policy_key);
+    free(p->file_keys);
     free(p->mb_policy);
     json_decref(p->custom);
     *p = (struct ql_policies){0};

@@ -119,6 +119,7 @@ struct ql_policies {
     char *runtime_policy;            /**< base64, "" none */
     const char *runtime_policy_name; /**< "" none */
     char *runtime_policy_key;        /**< base64 PEM, "" none */
+    char *file_keys;                 /**< keyring text of keys that sign files, "[]" none */
     char *mb_policy;                 /**< JSON text; NULL none */
     const char *mb_policy_name;      /**< "" none */
     json_t *custom;                  /**< object or NULL */
@@ -129,6 +130,25 @@ void ql_policies_done(struct ql_policies *p);
  * @retval QL_EPARSE @retval QL_ERANGE names the PCR */
 int ql_tpm_policy_text(const char *policy, uint32_t extra_mask, char **ret, uint32_t *mask,
                        struct ql_err *err);
+
+/* ---- runtime.c ---- */
+
+/**
+ * The runtime policy that the command line gives, a converted allowlist too; a signed one is verified.
+ * @param[out] ret      base64, "" when none was given; caller frees
+ * @param[out] ret_key  base64 of the key that signed it, "" none; caller frees
+ */
+int ql_runtime_policy_argument(const struct ql_args *a, char **ret, char **ret_key, struct ql_err *err);
+/** Keys that sign files, as Keylime's keyring text; "[]" without. @param[out] ret caller frees */
+int ql_file_keys_argument(const struct ql_args *a, char **ret, struct ql_err *err);
+int ql_command_add_runtime(struct ql_tenant *t);
+int ql_command_update_runtime(struct ql_tenant *t);
+int ql_command_show_runtime(struct ql_tenant *t);
+int ql_command_delete_runtime(struct ql_tenant *t);
+int ql_command_list_runtime(struct ql_tenant *t);
+int ql_command_add_allowlist(struct ql_tenant *t);
+int ql_command_show_allowlist(struct ql_tenant *t);
+int ql_command_delete_allowlist(struct ql_tenant *t);
 
 /* ---- keys.c ---- */
 
