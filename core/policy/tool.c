@@ -18,6 +18,8 @@ static const struct ql_tool_command commands[] = {
     {"convert", "keylime_convert_runtime_policy", "make a runtime policy of an allow-list", ql_tool_convert},
     {"check", NULL, "say what is wrong in a runtime policy; judge a measurement list by it", ql_tool_check},
     {"diff", NULL, "say what differs between two runtime policies", ql_tool_diff},
+    {"dump-eventlog", NULL, "print a boot log as tpm2_eventlog does, as JSON or in words",
+     ql_tool_dump_eventlog},
 };
 
 enum {

@@ -35,6 +35,7 @@ int ql_tool_sign(int argc, char **argv);
 int ql_tool_sign_old(int argc, char **argv); /**< keylime_sign_runtime_policy's flags */
 int ql_tool_check(int argc, char **argv);
 int ql_tool_diff(int argc, char **argv);
+int ql_tool_dump_eventlog(int argc, char **argv);
 
 /** Print the reason to standard error. @return QL_TOOL_FAILED */
 int ql_tool_fail(const struct ql_err *err);
