@@ -416,6 +416,20 @@ static int take_hello(struct slot *s, const struct ql_frame *f)
     return QL_OK;
 }
 
+/* Which plugin a worker that starts is about to load: should it end now, that is what the operator must know. */
+static int take_loading(struct slot *s, const struct ql_frame *f)
+{
+    ql_auto_free char *name = ql_frame_get_text(f, QL_TAG_VALIDATOR, 0);
+    struct ql_pool *p = s->pool;
+
+    if (!name)
+        return QL_EPARSE;
+    (void)snprintf(p->start_error, sizeof p->start_error, "it ended while it loaded plugin %.64s",
+                   name); /* fits */
+    p->failed_starts = p->failed_starts ? p->failed_starts : 1;
+    return QL_OK;
+}
+
 /* Main accepts one thing from a worker: what belongs to the one job it has there (decision 11). */
 static int take_frame(struct slot *s, const struct ql_frame *f)
 {
@@ -423,6 +437,8 @@ static int take_frame(struct slot *s, const struct ql_frame *f)
 
     if (s->state == WORKER_STARTING && f->kind == QL_FRAME_HELLO)
         return take_hello(s, f);
+    if (s->state == WORKER_STARTING && f->kind == QL_FRAME_ENTERING)
+        return take_loading(s, f);
     if (s->state != WORKER_BUSY || f->job != s->job->number)
         return QL_EPARSE;
     switch (f->kind) {

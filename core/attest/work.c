@@ -14,7 +14,7 @@ static const struct {
 
 void ql_work_entering(const struct ql_worker *w, const struct ql_frame *job, const char *validator)
 {
-    ql_auto(ql_frame_freep) struct ql_frame *f = ql_frame_new(QL_FRAME_ENTERING, job->job);
+    ql_auto(ql_frame_freep) struct ql_frame *f = ql_frame_new(QL_FRAME_ENTERING, job ? job->job : 0);
 
     /* Only names who is running; without it a crash is put down to core. */
     if (f && ql_frame_add_text(f, QL_TAG_VALIDATOR, validator, NULL) == QL_OK)

@@ -39,7 +39,7 @@ struct ql_worker {
  */
 int ql_work(struct ql_worker *w, const struct ql_frame *job, struct ql_frame **ret, struct ql_err *err);
 
-/** Tell the daemon whose code runs from now on: what kills the worker is put down to it. */
+/** Tell the daemon whose code runs from now on: what kills the worker is put down to it. @param job NULL: at start */
 void ql_work_entering(const struct ql_worker *w, const struct ql_frame *job, const char *validator);
 
 /* One a job type; called by ql_work(). */

@@ -98,8 +98,10 @@ static int load_plugins(struct ql_worker *w, const struct setup *s, struct ql_co
                                                 .plugin_memory = s->memory_max};
     int r = ql_registry_new(&registry, &w->registry, err);
 
-    for (size_t i = 0; r == QL_OK && i < s->plugin_count; i++)
+    for (size_t i = 0; r == QL_OK && i < s->plugin_count; i++) {
+        ql_work_entering(w, NULL, s->plugins[i].name);
         r = ql_registry_load(w->registry, &s->plugins[i], config, err);
+    }
     if (r == QL_OK)
         r = ql_config_finish(config, err);
     return r == QL_OK ? ql_registry_order(w->registry, err) : r;

@@ -140,7 +140,7 @@ static int next_line(const char **at, const char *end, char **ret, struct ql_err
     const char *newline = *at ? memchr(*at, '\n', (size_t)(end - *at)) : NULL;
 
     if (!newline)
-        return ql_fail(err, QL_EIO, "fewer results than files");
+        return ql_fail(err, QL_ECLOSED, "fewer results than files");
     if (**at == '!')
         return ql_fail(err, QL_EPARSE, "%.*s", (int)(newline - *at - 1), *at + 1);
     *ret = strndup(*at, (size_t)(newline - *at));
@@ -194,6 +194,8 @@ int ql_verify_apart(const struct ql_verify_options *o, const char *const *paths,
         r = split_lines(&b, count, ret, err);
     else
         (void)ql_fail(err, r, "result cannot be read"); /* r says it */
+    if (r == QL_ECLOSED)
+        return -SIGABRT; /* it ended itself without a word: no verdict either */
     return r == QL_OK ? 0 : QL_VERIFY_UNUSABLE;
 }
 

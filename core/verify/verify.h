@@ -81,7 +81,8 @@ void ql_verified_done(struct ql_verified *v);
 /**
  * Judge files one after the other in a sandboxed process that loads the plugins anew.
  * @param[out] ret  one for each file
- * @return 0, or the negative number of the signal that ended the process, or QL_VERIFY_UNUSABLE
+ * @return 0, or the negative number of the signal that ended the process (SIGABRT: it ended before its last result), or
+ * QL_VERIFY_UNUSABLE
  */
 int ql_verify_apart(const struct ql_verify_options *o, const char *const *paths, size_t count,
                     struct ql_verified *ret, struct ql_err *err);

@@ -474,8 +474,9 @@ def test_a_plugin_that_others_may_write_is_not_loaded(lab, sdk):
 
 
 def test_an_init_that_fails_or_a_validator_that_nobody_is_after_stops_the_start(lab):
-    use_plugins(lab, BAD / "init-fails.so", BAD / "after-nobody.so")
-    for name, words in [("init-fails", "init-fails.so: init"), ("after-nobody", "after-nobody")]:
+    use_plugins(lab, BAD / "init-fails.so", BAD / "after-nobody.so", BAD / "crash-in-init.so")
+    for name, words in [("init-fails", "init-fails.so: init"), ("after-nobody", "after-nobody"),
+                        ("crash-in-init", "worker did not start: it ended while it loaded plugin crash-in-init")]:
         write_config(lab, "verifier", [name])
         assert words in refused(lab, "verifier")
 

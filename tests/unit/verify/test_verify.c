@@ -186,6 +186,7 @@ static void plugins_that_crash_or_break_out_fail_closed(void **state)
     } cases[] = {
         {QL_BINARY_DIR "/tests/sdk/bad/crash-in-validate.so", "crash-in-validate", "{}", "crash"},
         {HOSTILE, "hostile", "abort", "crash"},
+        {HOSTILE, "hostile", "exit", "crash"},
 #ifndef QL_SANITIZED /* their runtime opens files, and takes some signals for itself */
         {HOSTILE, "hostile", "open", "system call"},
 #endif

@@ -68,6 +68,8 @@ static int deed(const char *word)
         return (int)syscall(SYS_seccomp, 1, 0, NULL);
     if (strcmp(word, "abort") == 0)
         abort();
+    if (strcmp(word, "exit") == 0)
+        _exit(0);
     return 0;
 }
 
