@@ -23,6 +23,22 @@ static void rfc3339_is_utc_with_milliseconds(void **state)
     assert_string_equal(ql_time_rfc3339(INT64_MIN, out), "1677-09-21T00:12:43.145Z");
 }
 
+static void a_wait_becomes_whole_microseconds_and_never_a_negative_time(void **state)
+{
+    struct timeval tv = ql_timeval(2 * QL_NS_PER_S + 345 * QL_NS_PER_MS + 678901);
+
+    (void)state;
+    assert_int_equal(tv.tv_sec, 2);
+    assert_int_equal(tv.tv_usec, 345678);
+    tv = ql_timeval(-1);
+    assert_true(tv.tv_sec == 0 && tv.tv_usec == 0);
+    tv = ql_timeval(INT64_MIN);
+    assert_true(tv.tv_sec == 0 && tv.tv_usec == 0);
+    tv = ql_timeval(INT64_MAX);
+    assert_int_equal(tv.tv_sec, INT64_MAX / QL_NS_PER_S);
+    assert_int_equal(tv.tv_usec, INT64_MAX % QL_NS_PER_S / 1000);
+}
+
 static void asctime_is_local_time_in_the_form_of_c(void **state)
 {
     time_t now = time(NULL);
@@ -54,6 +70,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rfc3339_is_utc_with_milliseconds),
+        cmocka_unit_test(a_wait_becomes_whole_microseconds_and_never_a_negative_time),
         cmocka_unit_test(asctime_is_local_time_in_the_form_of_c),
         cmocka_unit_test(clocks_move_forward),
     };
