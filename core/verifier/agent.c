@@ -3,12 +3,14 @@
 
 #include "clock.h"
 #include "error.h"
+#include "json.h"
 #include "log.h"
 #include "verifier.h"
 #include "version.h"
 
 enum {
-    FIRST_BUCKETS = 256
+    FIRST_BUCKETS = 256,
+    OPTIONS_MAX = 1024 * 1024 /* bytes of an agent's options, as workers take them */
 };
 
 /* ---- table ---- */
@@ -251,6 +253,28 @@ static int read_policies(struct ql_agent *a, const struct ql_loaded *loaded, str
     return QL_OK;
 }
 
+/* What validators are told of an agent: its options, and Keylime's field for keys that sign its files. */
+static int make_options(const struct ql_agent_row *row, char **ret, struct ql_err *err)
+{
+    const char *keys = row->ima_sign_verification_keys;
+    ql_auto_json json_t *options = NULL;
+    int r;
+
+    if (!keys || !*keys || strcmp(keys, "[]") == 0)
+        return row->options && strcmp(row->options, "{}") != 0 ? copy_text(row->options, ret, err) : QL_OK;
+    if (row->options) {
+        r = ql_json_parse_object(row->options, strlen(row->options), OPTIONS_MAX, &options, err);
+        if (r < 0)
+            return r;
+    } else {
+        options = json_object();
+    }
+    if (!options || json_object_set_new(options, "ima_sign_verification_keys", json_string(keys)) != 0)
+        return ql_fail_nomem(err);
+    *ret = ql_json_text(options);
+    return *ret ? QL_OK : ql_fail_nomem(err);
+}
+
 static int read_row(struct ql_agent *a, const struct ql_agent_row *row, struct ql_err *err)
 {
     int r = read_address(a, row, err);
@@ -263,8 +287,8 @@ static int read_row(struct ql_agent *a, const struct ql_agent_row *row, struct q
         r = ql_fail(err, QL_ERANGE, "attestation key is missing");
     if (r == QL_OK)
         r = make_accept(row, &a->accept, err);
-    if (r == QL_OK && row->options && strcmp(row->options, "{}") != 0)
-        r = copy_text(row->options, &a->options, err);
+    if (r == QL_OK)
+        r = make_options(row, &a->options, err);
     if (r == QL_OK && row->needs)
         r = ql_needs_evidence(row->needs, &a->evidence, err);
     if (r == QL_OK)

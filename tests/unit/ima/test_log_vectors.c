@@ -335,6 +335,53 @@ static void a_quote_with_pcr_10_judges_the_list(void **state)
     json_decref(quotes);
 }
 
+static json_t *capture_file(const char *folder, const char *name)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "vm/%s/%s", folder, name);
+    return load_vectors(path);
+}
+
+/* A real kernel's list in all its banks; sha384 holds SHA-1 with zeros behind it there. */
+static void a_real_kernels_list_replays_in_every_bank(void **state)
+{
+    static const char *const banks[] = {"sha1", "sha256", "sha384"};
+    json_t *summary = capture_file("secureboot-ima-ng", "summary.json"),
+           *policy = capture_file("secureboot-ima-ng", "runtime-policy.json");
+    char *policy_text = json_dumps(policy, 0), *list = calloc(1, 65536);
+    FILE *f = fopen(QL_SHARED_DIR "/vectors/vm/secureboot-ima-ng/ima.txt", "r");
+    struct rig_options o = rig_defaults();
+
+    (void)state;
+    o.require_log = 1;
+    assert_non_null(f);
+    assert_non_null(list);
+    assert_true(fread(list, 1, 65535, f) > 10000);
+    fclose(f);
+    for (size_t i = 0; i < sizeof banks / sizeof *banks; i++) {
+        struct rig r;
+
+        rig_start(&r, o);
+        assert_true(rig_policy(&r, policy_text, QL_ORIGIN_UPLOAD));
+        r.bank = banks[i];
+        rig_pcr_hex(&r, vector_text(json_object_get(json_object_get(summary, "pcrs"), banks[i]), "10"));
+        rig_list(&r, list, 0);
+        if (strcmp(banks[i], "sha384") == 0) {
+            assert_int_equal(rig_run(&r), RIG_FAIL);
+            json_object_set_new(r.agent_options, "ima_padded_sha1", json_true());
+        }
+        if (rig_run(&r) != RIG_PASS)
+            fail_msg("%s: %s %s", banks[i], rig_event(&r, 0), r.err.text);
+        assert_int_equal(r.cursor, 87);
+        rig_stop(&r);
+    }
+    free(list);
+    free(policy_text);
+    json_decref(policy);
+    json_decref(summary);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +391,7 @@ int main(void)
         cmocka_unit_test(a_device_that_was_never_resumed_fails),
         cmocka_unit_test(a_node_without_ima_fails_by_default),
         cmocka_unit_test(a_quote_with_pcr_10_judges_the_list),
+        cmocka_unit_test(a_real_kernels_list_replays_in_every_bank),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
