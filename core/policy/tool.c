@@ -12,6 +12,9 @@ static const struct ql_tool_command commands[] = {
     {"create runtime", NULL, "make a runtime policy of lists, files and images", ql_tool_create},
     {"create list", "keylime_create_policy", "make one of a list alone, with the older tool's flags",
      ql_tool_create_old},
+    {"create measured-boot", NULL, "make a reference state of boot logs", ql_tool_create_boot},
+    {"create refstate", "create_mb_refstate", "make one with the older tool's flags",
+     ql_tool_create_boot_old},
     {"sign runtime", NULL, "sign a runtime policy", ql_tool_sign},
     {"sign file", "keylime_sign_runtime_policy", "sign a file as it is, with the older tool's flags",
      ql_tool_sign_old},
@@ -78,7 +81,7 @@ static void help(FILE *out)
 {
     fprintf(out, "usage: quicklime-policy COMMAND …\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  %-16s %s\n", commands[i].words, commands[i].summary);
+        fprintf(out, "  %-20s %s\n", commands[i].words, commands[i].summary);
     fprintf(out, "\nquicklime-policy COMMAND --help lists a command's flags.\n");
 }
 

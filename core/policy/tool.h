@@ -36,6 +36,8 @@ int ql_tool_sign_old(int argc, char **argv); /**< keylime_sign_runtime_policy's 
 int ql_tool_check(int argc, char **argv);
 int ql_tool_diff(int argc, char **argv);
 int ql_tool_dump_eventlog(int argc, char **argv);
+int ql_tool_create_boot(int argc, char **argv);
+int ql_tool_create_boot_old(int argc, char **argv); /**< create_mb_refstate's flags */
 
 /** Print the reason to standard error. @return QL_TOOL_FAILED */
 int ql_tool_fail(const struct ql_err *err);
