@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("QL_BUILD_DIR", ROOT / "build" / "release")).resolve()
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-ROW, STAMPS = 2048, 251  # fleet/board.h
+ROW, STAMPS = 2048, 249  # fleet/board.h
 MASK = 0x8000
 PCR_15 = "10" * 32  # fleet/signer.h
 GET_QUOTE, INVALID_QUOTE = 3, 9
@@ -206,6 +206,13 @@ class Fleet:
 
     def others(self):
         return [a + b for a, b in zip(self.column(2), self.column(3))]
+
+    def revocations(self):
+        return self.column(5 + STAMPS)
+
+    def revoked_ns(self):
+        """When each agent was last told of a failure; 0: never."""
+        return self.column(6 + STAMPS)
 
     def stamps(self, agent, begin_ns, end_ns):
         """When quotes were asked for, within the window."""

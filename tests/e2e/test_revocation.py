@@ -169,10 +169,7 @@ def test_a_node_that_fails_loses_its_key_at_its_peer(lab):
     assert keys.stat().st_mode & 0o777 == 0o640
     # The one that failed is told, too; nothing is left waiting.
     fleet.agent.wait_for("0 of 0 actions run")
-    db = next(lab.server.glob("*.sqlite"), None)
-    if db:
-        wait_until(lambda: subprocess.run(["sqlite3", db, "select count(*) from outbox"], capture_output=True,
-                                          text=True).stdout.strip() == "0", 20, "empty outbox")
+    wait_until(lambda: not outbox(lab), 20, "empty outbox")
 
 
 def test_what_is_sent_has_the_form_of_keylime(lab):
@@ -206,6 +203,39 @@ def test_every_peer_is_told_although_the_verifier_is_killed(lab):
         fleet.verifier.wait_for("ready")
     time.sleep(1)
     assert (lab.dir / "runs").read_text() == "x\n"
+
+
+def outbox(lab):
+    """Rows of the outbox; None without the sqlite3 tool."""
+    if not shutil.which("sqlite3"):
+        return None
+    db = next(p for p in lab.server.rglob("*") if p.is_file() and p.read_bytes()[:15] == b"SQLite format 3")
+    out = subprocess.run(["sqlite3", "-readonly", db, "select coalesce(pending, 'null') from outbox"], capture_output=True,
+                         text=True)
+    return [json.loads(line) for line in out.stdout.splitlines()]
+
+
+def test_a_message_that_cannot_be_delivered_expires(lab):
+    fleet = Fleet(lab, verifier={"groups": {"revocations": {"outbox_expiry": 12 * SLOW}}})
+    fleet.peer.kill()
+    lab.extend(15)
+    fleet.verifier.wait_for("attempt=2: not told yet")
+    if outbox(lab) is not None:
+        # What is left to do is stored, so that a restart does not tell everybody again.
+        wait_until(lambda: outbox(lab) and all(row == {"agent": [PEER_ID]} for row in outbox(lab)), 11,
+                   "the one that is missing is listed")
+    fleet.verifier.wait_for("notification expired; agents not told: 1", 30)
+    assert not outbox(lab) or wait_until(lambda: not outbox(lab), 10, "empty outbox")
+
+
+def test_a_peer_that_is_deleted_is_waited_for_no_longer(lab):
+    fleet = Fleet(lab)
+    fleet.peer.popen.send_signal(signal.SIGSTOP)
+    lab.extend(15)
+    fleet.agent.wait_for("actions run")
+    assert outbox(lab) != []
+    lab.verifier("DELETE", f"/v2.6/agents/{PEER_ID}")
+    wait_until(lambda: not outbox(lab), 20, "empty outbox")
 
 
 def test_kills_during_delivery_lose_nothing_and_repeat_nothing(lab):

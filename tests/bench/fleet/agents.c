@@ -140,6 +140,8 @@ static void post_vkey(const struct asked *a)
 
 static void post_revocation(const struct asked *a)
 {
+    a->row->revoked_ns = ql_mono_ns();
+    a->row->revocations++;
     a->row->others++;
     reply(a->req, 200, "Success", json_object());
 }

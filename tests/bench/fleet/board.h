@@ -11,7 +11,7 @@
 #include <quicklime/error.h>
 
 enum {
-    BOARD_STAMPS = 251 /**< last quotes of an agent whose time is kept: minutes, at an interval of 1 s */
+    BOARD_STAMPS = 249 /**< last quotes of an agent whose time is kept: minutes, at an interval of 1 s */
 };
 
 /** One agent. Written by its process alone; counters rise after what they count was handed to the kernel's door. */
@@ -22,6 +22,8 @@ struct board_row {
     _Atomic uint64_t
         stamp_count; /**< quotes asked for; the last is in stamps[(stamp_count - 1) % BOARD_STAMPS] */
     _Atomic int64_t stamps[BOARD_STAMPS]; /**< CLOCK_MONOTONIC, ns, when the request was read */
+    _Atomic uint64_t revocations;         /**< notifications, in `others`, too */
+    _Atomic int64_t revoked_ns;           /**< CLOCK_MONOTONIC, ns, when the last of them was read */
 };
 _Static_assert(sizeof(struct board_row) == 2048, "fleet.py reads rows of 2 KiB");
 
