@@ -63,3 +63,18 @@ int ql_tpm_iak(struct ql_tpm *t, const struct ql_iak_template *tmpl, uint8_t **i
 /** Certify the AK with the IAK. @param[out] attest TPMS_ATTEST, signature TPMT_SIGNATURE; callers free */
 int ql_tpm_certify(struct ql_tpm *t, const void *qualifying, size_t qualifying_len, uint8_t **attest,
                    size_t *attest_len, uint8_t **signature, size_t *signature_len, struct ql_err *err);
+
+enum {
+    QL_PCR_BANKS = 4 /**< sha1, sha256, sha384, sha512 */
+};
+
+/** What is extended into one bank. */
+struct ql_pcr_value {
+    enum ql_hash bank;
+    uint8_t digest[QL_DIGEST_MAX];
+};
+/** One PCR. @param[out] ret ql_hash_len(bank) bytes @retval QL_EUNSUPPORTED the bank is not active */
+int ql_tpm_pcr_read(struct ql_tpm *t, enum ql_hash bank, unsigned pcr, uint8_t *ret, struct ql_err *err);
+/** Extend one PCR in up to QL_PCR_BANKS banks at once. */
+int ql_tpm_pcr_extend(struct ql_tpm *t, unsigned pcr, const struct ql_pcr_value *values, size_t count,
+                      struct ql_err *err);
