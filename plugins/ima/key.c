@@ -14,8 +14,11 @@
 enum {
     KEY_BYTES_MAX = 64 * 1024, /* of a certificate or key; the largest RSA keys need a few KiB */
     KEY_ID_LEN = 4,
-    COORDINATE_MAX = 128 /* bytes of an EC coordinate */
+    COORDINATE_MAX = 128, /* bytes of an EC coordinate */
+    DER_SEQUENCE = 0x30
 };
+
+#define PEM_BEGIN "-----BEGIN"
 
 /* A key that was read, and the certificate it came in. */
 struct loaded {
@@ -115,16 +118,20 @@ static bool load_private_pem(const uint8_t *bytes, size_t len, struct loaded *re
 /* In this order; the first that loads wins. */
 static bool load(const uint8_t *bytes, size_t len, bool is_measured, struct loaded *ret)
 {
-    bool is_loaded;
+    bool is_loaded, is_der, is_pem;
 
     *ret = (struct loaded){0};
     if (len == 0 || len > KEY_BYTES_MAX)
         return false;
-    is_loaded = load_cert_der(bytes, len, ret) || load_cert_pem(bytes, len, ret) ||
-                load_public_der(bytes, len, ret) || load_public_pem(bytes, len, ret);
+    /* OpenSSL tries many decoders on what is none of theirs: ask it only where the first bytes fit. */
+    is_der = bytes[0] == DER_SEQUENCE;
+    is_pem = memmem(bytes, len, PEM_BEGIN, strlen(PEM_BEGIN)) != NULL;
+    is_loaded = (is_der && load_cert_der(bytes, len, ret)) || (is_pem && load_cert_pem(bytes, len, ret)) ||
+                (is_der && load_public_der(bytes, len, ret)) || (is_pem && load_public_pem(bytes, len, ret));
     /* The kernel measures no private keys: whoever logs one chose its bytes. */
     if (!is_loaded && !is_measured)
-        is_loaded = load_private_der(bytes, len, ret) || load_private_pem(bytes, len, ret);
+        is_loaded =
+            (is_der && load_private_der(bytes, len, ret)) || (is_pem && load_private_pem(bytes, len, ret));
     ERR_clear_error(); /* what did not load left its reasons there */
     return is_loaded;
 }
