@@ -312,7 +312,7 @@ int ql_job_run(const char *text, size_t len, struct ql_err *err)
     const char *body;
     int e = ql_job_host_new(text, len, &h, err);
 
-    if (e < 0)
+    if (e != QL_OK)
         return e;
     body = text_of(h->json, "body");
     attempt = json_object_get(h->json, "attempt");

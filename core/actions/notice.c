@@ -23,7 +23,7 @@ int ql_notice_parse(const void *body, size_t len, struct ql_notice **ret, struct
         r = ql_json_get_text(j, "msg", &msg, &msg_len, err);
     if (r == QL_OK)
         r = ql_json_get_text(j, "signature", &signature, &signature_len, err);
-    if (r < 0)
+    if (r != QL_OK)
         return r == QL_ENOTFOUND ? ql_fail_context(err, QL_EPARSE, "message") : r;
     n = calloc(1, sizeof *n);
     if (!n || !(n->msg = strndup(msg, msg_len)) || !(n->signature = strndup(signature, signature_len)))

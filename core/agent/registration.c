@@ -93,7 +93,7 @@ static void retry(struct ql_registration *r, const char *retry_after, const char
     }
     ql_log(QL_WARN, "registration", "registrar: %s; next try in %lld ms (%u of %u)", why, (long long)delay,
            r->backoff.tries, r->backoff.max_tries);
-    tv = (struct timeval){.tv_sec = delay / 1000, .tv_usec = delay % 1000 * 1000};
+    tv = ql_timeval(delay * QL_NS_PER_MS);
     if (event_add(r->timer, &tv) < 0)
         end(r, QL_ENOMEM, "registrar: no timer");
 }

@@ -108,7 +108,7 @@ static int64_t process_cpu_ns(pid_t pid)
 
 static void keep_ticking(struct ql_pool *p)
 {
-    const struct timeval pause = {.tv_usec = TICK_MS * 1000};
+    const struct timeval pause = ql_timeval(TICK_MS * QL_NS_PER_MS);
 
     if (p->ticking)
         return;

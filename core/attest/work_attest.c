@@ -151,7 +151,7 @@ static int fetch_policy(struct attest *a, const char *validator, const uint8_t *
         r = ql_frame_send(a->worker->sock, ask, err);
     if (r == QL_OK)
         r = ql_frame_recv(a->worker->sock, &got, err);
-    if (r < 0)
+    if (r != QL_OK)
         return r;
     bytes = ql_frame_get(got, QL_TAG_POLICY, 0);
     if (got->kind != QL_FRAME_POLICY || got->job != a->job->job)

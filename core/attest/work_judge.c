@@ -55,7 +55,7 @@ static int check_identity(struct ql_worker *w, const struct ql_frame *job, bool 
                             json_object_get(lists, "sign"), &accept, why);
     if (r == QL_OK)
         r = ql_key_cache_get(w->keys, w->digester, ak->data, ak->len, &imported, why);
-    if (r < 0)
+    if (r != QL_OK)
         return r == QL_ENOMEM ? r : QL_EINTERNAL;
     if (nonce->len == 0 || nonce->len > QL_NONCE_MAX_LEN)
         return ql_fail(why, QL_ERANGE, "nonce of %zu bytes, 1 to %d", nonce->len, QL_NONCE_MAX_LEN);

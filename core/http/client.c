@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "clock.h"
 #include "error.h"
 #include "peer.h"
 
@@ -38,7 +39,7 @@ void ql_client_bury(struct ql_http_client *c, struct evhttp_connection *evcon)
 
 static const struct timeval *common(struct event_base *base, unsigned ms)
 {
-    const struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    const struct timeval tv = ql_timeval(ms * QL_NS_PER_MS);
 
     return event_base_init_common_timeout(base, &tv);
 }

@@ -235,8 +235,7 @@ static int make_connection(struct ql_peer *p)
 static void connect_now(struct ql_peer *p)
 {
     struct ql_http_client *c = p->client;
-    const struct timeval tv = {.tv_sec = c->config.connect_ms / 1000,
-                               .tv_usec = c->config.connect_ms % 1000 * 1000};
+    const struct timeval tv = ql_timeval(c->config.connect_ms * QL_NS_PER_MS);
     int fd;
 
     if (!p->has_slot) {

@@ -89,7 +89,7 @@ static int open_reserve(void)
 static void on_error(struct evconnlistener *listener, void *arg)
 {
     struct ql_listen *l = find(listener);
-    const struct timeval rest = {.tv_usec = REST_MS * 1000};
+    const struct timeval rest = ql_timeval(REST_MS * QL_NS_PER_MS);
     int reason = errno, fd;
 
     (void)arg;
@@ -172,7 +172,7 @@ static int open_socket(const char *address, uint16_t port, int *ret, struct ql_e
 
 static uint16_t bound_port(int fd)
 {
-    struct sockaddr_storage ss;
+    struct sockaddr_storage ss = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof ss;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;

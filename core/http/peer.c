@@ -99,8 +99,7 @@ int ql_peer_call(struct ql_peer *p, const struct ql_call *what, ql_call_done don
     call->done = done;
     call->arg = arg;
     call->started_ns = ql_mono_ns();
-    tv.tv_sec = call->what.deadline_ms / 1000;
-    tv.tv_usec = call->what.deadline_ms % 1000 * 1000;
+    tv = ql_timeval(call->what.deadline_ms * QL_NS_PER_MS);
     evtimer_assign(&call->timer, p->client->base, ql_peer_on_deadline, call);
     event_add(&call->timer, &tv);
     TAILQ_INSERT_TAIL(call->what.background ? &p->background : &p->queue, call, link);

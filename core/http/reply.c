@@ -184,6 +184,8 @@ static bool add_envelope(struct evbuffer *out, bool compact, int code, const cha
     if (results) {
         text = compact ? ql_json_text(results) : ql_json_text_spaced(results);
         if (!text)
+            text = ql_json_text_bytes(results); /* logs of a node may hold names that are no text */
+        if (!text)
             return false;
     }
     evbuffer_add_printf(out, compact ? "{\"code\":%d,\"status\":" : "{\"code\": %d, \"status\": ", code);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clock.h"
 #include "conn.h"
 #include "error.h"
 #include "log.h"
@@ -78,15 +79,12 @@ static void add_allow(struct ql_http_req *req, unsigned allowed)
         const char *name;
     } names[] = {{QL_GET, "GET"},     {QL_POST, "POST"}, {QL_PUT, "PUT"},        {QL_DELETE, "DELETE"},
                  {QL_PATCH, "PATCH"}, {QL_HEAD, "HEAD"}, {QL_OPTIONS, "OPTIONS"}};
-    char text[64] = "";
+    char text[64] = ""; /* all seven with commas take 44 bytes */
+    size_t at = 0;
 
-    for (size_t i = 0; i < QL_ARRAY_LEN(names); i++) {
-        if (allowed & names[i].method) {
-            if (*text)
-                strcat(text, ", ");
-            strcat(text, names[i].name); /* all seven with commas take 44 bytes */
-        }
-    }
+    for (size_t i = 0; i < QL_ARRAY_LEN(names); i++)
+        if (allowed & names[i].method)
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s%s", at > 0 ? ", " : "", names[i].name);
     (void)ql_req_add_header(req, "Allow", text); /* the answer is right without it */
 }
 
@@ -196,7 +194,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 
 static const struct timeval *common(struct event_base *base, unsigned ms)
 {
-    const struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    const struct timeval tv = ql_timeval(ms * QL_NS_PER_MS);
 
     return event_base_init_common_timeout(base, &tv);
 }

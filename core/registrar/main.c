@@ -301,7 +301,7 @@ static int listen_all(struct ql_registrar *r, struct ql_err *err)
 static void try_listen(evutil_socket_t fd, short what, void *arg)
 {
     struct ql_registrar *r = arg;
-    struct timeval again = {.tv_usec = WAIT_FOR_CA_MS % 1000 * 1000, .tv_sec = WAIT_FOR_CA_MS / 1000};
+    struct timeval again = ql_timeval(WAIT_FOR_CA_MS * QL_NS_PER_MS);
     struct ql_err err = QL_ERR_INIT;
     int result = listen_all(r, &err);
 

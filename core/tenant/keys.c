@@ -61,7 +61,7 @@ static int encrypt_file(struct ql_tenant *t, const char *path, struct ql_payload
 {
     ql_auto_free uint8_t *sealed = NULL;
     uint8_t *data = NULL;
-    size_t len, sealed_len;
+    size_t len = 0, sealed_len = 0;
     int r =
         ql_file_read(path, (size_t)ql_config_int(t->config, "tenant", "max_payload_size"), &data, &len, err);
 

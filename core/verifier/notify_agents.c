@@ -206,7 +206,7 @@ static void wake_at(struct ql_told *t, int64_t due_ns)
         return;
     if (wait < GRAIN_MS * QL_NS_PER_MS)
         wait = GRAIN_MS * QL_NS_PER_MS;
-    tv = (struct timeval){.tv_sec = (time_t)(wait / QL_NS_PER_S), .tv_usec = wait % QL_NS_PER_S / 1000};
+    tv = ql_timeval(wait);
     t->wake_ns = due_ns;
     if (evtimer_add(t->wake, &tv) != 0)
         ql_log(QL_ERROR, "revocation", "no memory for a timer: agents are told later");

@@ -281,9 +281,9 @@ static int merge_needs(const struct asking *g, struct ql_agent_row *row, struct 
     json_t *need;
 
     if (row->needs)
-        (void)ql_json_parse(row->needs, strlen(row->needs), 256 * 1024, &old, NULL); /* damaged: rebuilt */
+        (void)ql_json_parse(row->needs, strlen(row->needs), QL_COLUMN_MAX, &old, NULL); /* damaged: rebuilt */
     if (g->checked.needs)
-        (void)ql_json_parse(g->checked.needs, strlen(g->checked.needs), 256 * 1024, &new, NULL); /* none */
+        (void)ql_json_parse(g->checked.needs, strlen(g->checked.needs), QL_COLUMN_MAX, &new, NULL); /* none */
     json_array_foreach(old, i, need) {
         const char *validator = json_string_value(json_object_get(need, "validator"));
 
@@ -303,7 +303,7 @@ static int link_policy(const struct asking *g, struct ql_agent_row *row, struct 
     json_t *entry;
 
     if (!row->policies ||
-        ql_json_parse_object(row->policies, strlen(row->policies), 256 * 1024, &all, NULL) < 0)
+        ql_json_parse_object(row->policies, strlen(row->policies), QL_COLUMN_MAX, &all, NULL) < 0)
         all = json_object();
     entry = json_pack("{s:s}", "name", g->name);
     if (g->is_judged)

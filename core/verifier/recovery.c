@@ -188,7 +188,7 @@ static int resume(struct ql_verifier *v, struct ql_loaded *loaded, struct ql_err
 
     if (r == QL_OK)
         r = ql_agent_add(v, loaded, &a, err);
-    if (r < 0)
+    if (r != QL_OK)
         return r;
     if (a->state == QL_STATE_INVALID_QUOTE) {
         a->severity = (int)loaded->row.severity_level;

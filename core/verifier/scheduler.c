@@ -27,10 +27,8 @@ int64_t ql_next_due(int64_t due_ns, int64_t interval_ns, int64_t now_ns)
 static void set_timer(struct ql_agent *a, int64_t due_ns)
 {
     int64_t wait = due_ns - ql_mono_ns();
-    struct timeval tv = {0};
+    const struct timeval tv = ql_timeval(wait);
 
-    if (wait > 0)
-        tv = (struct timeval){.tv_sec = wait / QL_NS_PER_S, .tv_usec = wait % QL_NS_PER_S / 1000};
     a->due_ns = due_ns;
     if (evtimer_add(a->timer, &tv) != 0)
         ql_log(QL_ERROR, "schedule", "agent=%s: no memory for a timer; the watchdog tries again", a->id);
@@ -63,7 +61,7 @@ void ql_schedule_next(struct ql_agent *a)
 
 static void set_start_timer(struct ql_verifier *v, int64_t now_ns)
 {
-    const struct timeval tick = {.tv_usec = TICK_MS * 1000};
+    const struct timeval tick = ql_timeval(TICK_MS * QL_NS_PER_MS);
 
     v->start_due_ns = now_ns + TICK_MS * QL_NS_PER_MS;
     if (evtimer_add(v->start_timer, &tick) != 0)

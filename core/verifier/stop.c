@@ -38,7 +38,7 @@ static void on_drain(evutil_socket_t fd, short what, void *arg)
 
 void ql_verifier_stop(struct ql_verifier *v)
 {
-    static const struct timeval look = {.tv_usec = LOOK_MS * 1000};
+    const struct timeval look = ql_timeval(LOOK_MS * QL_NS_PER_MS);
 
     if (v->is_stopping || !v->https) {
         (void)event_base_loopbreak(v->base); /* asked twice: at once */

@@ -21,6 +21,7 @@
 
 enum {
     QL_API_BODY_SMALL = 64 * 1024,          /**< larger bodies are read in a worker (decision 15) */
+    QL_COLUMN_MAX = 256 * 1024,             /**< bytes of JSON in a column that the verifier wrote itself */
     QL_EVIDENCE_BODY_MAX = 8 * 1024 * 1024, /**< of /verify/evidence (decision 9) */
     QL_EVIDENCE_WAITING = 16,               /**< one-shot checks that wait behind the one that runs */
     QL_EVIDENCE_CPU_MS = 5000,

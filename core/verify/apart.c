@@ -232,7 +232,7 @@ int ql_verify_one(const struct ql_verify_options *o, struct ql_err *err)
                                             : "evidence overran the limits of its check",
                                   limit_name(-r));
         r = 0;
-    } else if (r == 0) {
+    } else if (r == 0 && v.result) {
         r = ql_json_parse_object(v.result, strlen(v.result), strlen(v.result), &result, err);
         if (r == QL_OK)
             r = write_state(o->state, v.state, err);

@@ -113,7 +113,7 @@ int ql_verify_pairs(const struct ql_verify_options *o, struct ql_err *err)
         r = all_pairs(o, &p, differences, err);
     if (r == 0) {
         summary = json_pack("{s:b, s:I, s:O}", "valid", json_array_size(differences) == 0, "pairs",
-                            (json_int_t)(p.count * (p.count - 1)), "differences", differences);
+                            (json_int_t)p.count * ((json_int_t)p.count - 1), "differences", differences);
         if (!summary || json_dumpf(summary, stdout, JSON_INDENT(2)) != 0 || putchar('\n') == EOF)
             r = QL_VERIFY_UNUSABLE;
         else if (json_array_size(differences) > 0)

@@ -289,7 +289,7 @@ static void find_key_type(struct ima_judge *j, const struct ima_entry *e)
     json_t *name = ima_json_text("", e->name);
     const char *class = ima_key_unsupported_name(e->buffer.at, e->buffer.len, true);
 
-    if (name && json_is_string(name))
+    if (json_is_string(name))
         ima_find_text(j->findings, KEY_EVENT,
                       "key from %s does not have a supported key: Unsupported key type _%sPublicKey",
                       json_string_value(name), class ? class : "");

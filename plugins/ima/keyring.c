@@ -195,7 +195,7 @@ static int read_text(const struct ql_host *host, const char *text, size_t len, b
     if (len > RING_TEXT_MAX)
         return host->fail(err, QL_ELIMIT, "keyring of %zu bytes, at most %d", len, RING_TEXT_MAX);
     j = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
-    if (j && json_is_string(j)) { /* written twice over: text that holds the text */
+    if (json_is_string(j)) { /* written twice over: text that holds the text */
         inner =
             json_loadb(json_string_value(j), json_string_length(j), JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
         json_decref(j);

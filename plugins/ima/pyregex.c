@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pyregex_parts.h"
@@ -428,12 +429,11 @@ static bool read_name(struct translate *t, char close, char out[64])
 static uint32_t find_name(const struct ima_pyregex_list *l, const char *name)
 {
     for (unsigned i = 0; i < l->name_count; i++) {
-        unsigned number = 0;
-        int skip = 0;
+        char *at = NULL;
+        const unsigned long number = strtoul(l->names[i].text, &at, 16); /* as add_name() wrote it */
 
-        if (sscanf(l->names[i].text, "%x %n", &number, &skip) == 1 &&
-            strcmp(l->names[i].text + skip, name) == 0)
-            return number;
+        if (*at == ' ' && strcmp(at + 1, name) == 0)
+            return (uint32_t)number;
     }
     return 0;
 }
