@@ -10,6 +10,7 @@
 #include "encode.h"
 #include "error.h"
 #include "log.h"
+#include "notifier.h"
 #include "policies.h"
 #include "policy_use.h"
 #include "signing_keys.h"
@@ -217,6 +218,8 @@ static int store_all(struct ql_txn *t, void *arg, struct ql_err *err)
         return r;
     ql_loaded_done(&g->loaded);
     r = ql_agents_insert(t, &g->a.row, err);
+    if (r == QL_OK)
+        r = ql_lifecycle_insert(t, g->verifier, &g->a.row, "registration", "agent.added", err);
     return r == QL_OK ? ql_loaded_get(t, g->agent_id, &g->loaded, err) : r;
 }
 
@@ -239,6 +242,7 @@ static void stored(int result, const struct ql_err *err, void *arg)
         ql_row_fail(g->verifier, &g->loaded.row, why.text);
     ql_log(QL_INFO, "api", "agent=%s by=%s address=%s:%lld: added", g->agent_id, ql_req_client_name(g->req),
            g->a.row.ip, (long long)g->a.row.port);
+    ql_outbox_runner_wake(g->verifier->outbox);
     ql_req_reply(g->req, 200, "Success", NULL);
 }
 

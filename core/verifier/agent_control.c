@@ -4,6 +4,7 @@
 
 #include "error.h"
 #include "log.h"
+#include "notifier.h"
 #include "policies.h"
 #include "verifier.h"
 
@@ -132,6 +133,8 @@ static int delete_agent(struct ql_txn *t, void *arg, struct ql_err *err)
         if (r == QL_ENOTFOUND)
             r = QL_OK;
     }
+    if (r == QL_OK)
+        r = ql_lifecycle_insert(t, g->verifier, &g->loaded.row, "state_change", "agent.deleted", err);
     return r;
 }
 
@@ -155,6 +158,7 @@ static void deleted(int result, const struct ql_err *err, void *arg)
     case ORDER_DONE:
         forget(g);
         ql_log(QL_INFO, "api", "agent=%s by=%s: deleted", g->agent_id, ql_req_client_name(g->req));
+        ql_outbox_runner_wake(g->verifier->outbox);
         ql_req_reply(g->req, 200, "Success", NULL);
         return;
     }
@@ -196,7 +200,13 @@ static int change_state(struct ql_txn *t, struct ordering *g, int64_t state, str
     r = ql_live_apply(g->live, row, err);
     row->operational_state = state;
     row->generation = before + 1;
-    return r == QL_OK ? ql_agents_update(t, row, before, err) : r;
+    if (r == QL_OK)
+        r = ql_agents_update(t, row, before, err);
+    if (r == QL_OK)
+        r = state == QL_STATE_START
+                ? ql_lifecycle_insert(t, g->verifier, row, "recovery", "agent.reactivated", err)
+                : ql_lifecycle_insert(t, g->verifier, row, "state_change", "agent.stopped", err);
+    return r;
 }
 
 static int stop_agent(struct ql_txn *t, void *arg, struct ql_err *err)
@@ -232,6 +242,7 @@ static void stopped(int result, const struct ql_err *err, void *arg)
         return;
     forget(g);
     ql_log(QL_INFO, "api", "agent=%s by=%s: stopped", g->agent_id, ql_req_client_name(g->req));
+    ql_outbox_runner_wake(g->verifier->outbox);
     ql_req_reply(g->req, 200, "Success", NULL);
 }
 
@@ -250,6 +261,7 @@ static void started(int result, const struct ql_err *err, void *arg)
         return;
     }
     ql_log(QL_INFO, "api", "agent=%s by=%s: reactivated", g->agent_id, ql_req_client_name(g->req));
+    ql_outbox_runner_wake(g->verifier->outbox);
     ql_schedule_after(a, 0);
     ql_req_reply(g->req, 200, "Success", NULL);
 }

@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "error.h"
 #include "log.h"
+#include "notifier.h"
 #include "verifier.h"
 
 enum {
@@ -108,6 +109,7 @@ static void passed(struct ql_agent *a, struct ql_attest_result *r)
     if (a->state == QL_STATE_INVALID_QUOTE) {
         ql_log(QL_INFO, "attest", "agent=%s: passes again", a->id);
         a->severity = -1;
+        ql_lifecycle_recovered(a);
     }
     if (has_key) {
         a->pubkey_live = true;

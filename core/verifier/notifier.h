@@ -99,3 +99,19 @@ const char *ql_feeds_name(const struct ql_feeds *f, unsigned n);
 /** There are new events. NULL is allowed. */
 void ql_feeds_wake(struct ql_feeds *f);
 void ql_feeds_free(struct ql_feeds *f);
+
+/* ---- lifecycle.c: what actions of plugins hear of besides failures; unsigned ---- */
+
+struct ql_agent;
+struct ql_txn;
+/**
+ * Tell the actions of plugins, and nobody else; nothing when there are none. In the transaction of what is told;
+ * ql_outbox_runner_wake() after it.
+ * @param type  "registration": an agent was added; "recovery": it is polled again, or passes again; "state_change": it was
+ *              stopped or deleted
+ * @param event_id  "agent.added", "agent.reactivated", "agent.passes_again", "agent.stopped", "agent.deleted"
+ */
+int ql_lifecycle_insert(struct ql_txn *t, const struct ql_verifier *v, const struct ql_agent_row *row,
+                        const char *type, const char *event_id, struct ql_err *err);
+/** The same for an agent that passes again, in a transaction of its own. */
+void ql_lifecycle_recovered(const struct ql_agent *a);

@@ -428,6 +428,29 @@ def test_actions_of_the_verifier_run_apart_from_each_other(lab):
     assert lab.verifier("GET", "/version").status == 200
 
 
+def test_actions_of_the_verifier_hear_of_more_than_failures(lab):
+    plugins = lab.dir / "plugins"
+    shutil.copytree(lab.plugins, plugins)
+    plugins.chmod(0o755)
+    write_action(plugins, "journal.lua", "return {kind = 'action', name = 'journal', sites = {'verifier'}, "
+                 "run = function(event) "
+                 f"ql.file.replace('{lab.dir}/journal', function(t) return (t or '') .. event.type .. ' ' .. "
+                 "event.event_id .. ' ' .. event.agent_id .. '\\n' end) end}", 0o644)
+    failing = Failing(lab, plugins, actions=["journal"], action_files=[str(lab.dir)])
+    failing.fail()
+    for order in ("reactivate", "stop"):
+        time.sleep(0.3)
+        assert lab.verifier("PUT", f"/v2.6/agents/{AGENT_ID}/{order}").status == 200
+    lab.verifier("DELETE", f"/v2.6/agents/{AGENT_ID}")
+    want = ["registration agent.added", "revocation pcr_validation.invalid_pcr_15", "recovery agent.reactivated",
+            "state_change agent.stopped", "state_change agent.deleted"]
+    wait_until(lambda: (lab.dir / "journal").exists() and "agent.deleted" in (lab.dir / "journal").read_text(), 20,
+               "the last event")
+    lines = (lab.dir / "journal").read_text().splitlines()
+    # Reactivated with the same policy, it may have failed once more before it was stopped.
+    assert [line for n, line in enumerate(lines) if line not in lines[:n]] == [f"{w} {AGENT_ID}" for w in want]
+
+
 def test_an_action_that_is_not_there_stops_the_start(lab):
     for rows in ({"actions": ["nowhere"]}, {"enabled_revocation_notifications": ["webhook"]}):
         verifier = lab.start_verifier(wait=False, groups={"revocations": rows})
