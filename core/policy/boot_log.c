@@ -130,8 +130,9 @@ static int show(const struct request *q, const uint8_t *bytes, size_t len, FILE 
 
     if (r == QL_OK)
         r = mb_log_parse(&ql_tool_host, bytes, len, &log, err);
-    if (r == QL_OK)
-        r = check_banks(hasher, log, err);
+    if (r < 0 || !log)
+        return r;
+    r = check_banks(hasher, log, err);
     if (r < 0)
         return r;
     if (q->bank) {
