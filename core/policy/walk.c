@@ -93,16 +93,14 @@ static int skip_mounts(struct walk *w, struct ql_err *err)
 /* Absolute, without "." and "..", links left as they are. */
 static bool normalise(const char *path, char out[PATH_MAX])
 {
-    char whole[PATH_MAX] = "";
+    char here[PATH_MAX] = "", whole[PATH_MAX];
     size_t n = 0;
     char *save = NULL;
 
-    if (path[0] != '/' && !getcwd(whole, sizeof whole - 1))
+    if (path[0] != '/' && !getcwd(here, sizeof here))
         return false;
-    if (strlen(whole) + strlen(path) + 2 > sizeof whole)
+    if (snprintf(whole, sizeof whole, "%s/%s", here, path) >= (int)sizeof whole)
         return false;
-    strcat(whole, "/");
-    strcat(whole, path);
     out[0] = 0;
     for (char *part = strtok_r(whole, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
         if (strcmp(part, ".") == 0)

@@ -72,7 +72,7 @@ static int read_allowlist(const struct ql_args *a, char **ret, struct ql_err *er
         r = ql_convert_allowlist(text, len, excludes, excludes_len, &policy, err);
     if (r < 0)
         return r;
-    *ret = ql_base64_dup(policy, strlen(policy));
+    *ret = policy ? ql_base64_dup(policy, strlen(policy)) : NULL;
     return *ret ? QL_OK : ql_fail_nomem(err);
 }
 
