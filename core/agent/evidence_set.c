@@ -281,10 +281,10 @@ static int add_legacy(const struct legacy_row *row, const struct collection *c, 
         return ql_fail_nomem(err);
     if (!row->is_text)
         return add_base64(a->legacy, row->member, &c->data, err);
-    if (!ql_utf8_ok(c->data.data ? (const char *)c->data.data : "", c->data.len))
-        return ql_fail(err, QL_EPARSE, "%s is not UTF-8", row->member);
-    if (json_object_set_new(a->legacy, row->member,
-                            json_stringn(c->data.data ? (const char *)c->data.data : "", c->data.len)) < 0)
+    /* Names of files are bytes: what is no UTF-8 goes out as \udcXX (reply.c). */
+    if (json_object_set_new(
+            a->legacy, row->member,
+            json_stringn_nocheck(c->data.data ? (const char *)c->data.data : "", c->data.len)) < 0)
         return ql_fail_nomem(err);
     if (row->entry_member &&
         json_object_set_new(a->legacy, row->entry_member,

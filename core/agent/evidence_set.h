@@ -69,7 +69,8 @@ struct ql_evidence_want {
 };
 /**
  * Collect one phase into @p a. A component that fails leaves its name out; a log line says why.
- * @retval QL_ENOMEM @retval QL_EPARSE a text member is no UTF-8
+ * Text members may hold bytes that are no UTF-8: they are to be written by ql_json_text_bytes().
+ * @retval QL_ENOMEM
  */
 int ql_evidence_collect(struct ql_evidence_set *s, const struct ql_evidence_want *want,
                         enum ql_evidence_phase phase, struct ql_evidence_answer *a, struct ql_err *err);

@@ -118,6 +118,8 @@ static int on_member(struct reading *r, const struct ql_scan_event *e, struct ql
     if (m->type == MEMBER_TEXT && e->kind == QL_SCAN_STRING) {
         struct ql_text seen;
 
+        if (e->text.foreign && m->at != offsetof(struct ql_answer, ima_list))
+            return ql_fail(err, QL_EPARSE, "member \"%s\" is not UTF-8", m->name);
         memcpy(&seen, at, sizeof seen);
         if (seen.raw)
             return ql_fail(err, QL_EPARSE, "member \"%s\" is there under two names", m->name);
@@ -139,7 +141,7 @@ static int on_field(struct reading *r, const struct ql_scan_event *e, struct ql_
     case FIELD_OTHER:
         return QL_OK;
     case FIELD_DATA:
-        if (e->kind != QL_SCAN_STRING)
+        if (e->kind != QL_SCAN_STRING || e->text.foreign)
             break;
         r->item->data = e->text;
         r->has_data = true;
@@ -250,7 +252,7 @@ int ql_answer_read(const char *text, size_t len, bool whole_body, struct ql_answ
     a.evidence_count = 0;
     if (len > QL_ANSWER_MAX_LEN)
         return ql_fail(err, QL_ELIMIT, "answer of %zu bytes, at most %d", len, QL_ANSWER_MAX_LEN);
-    result = ql_scan(text, len, on_event, &r, err);
+    result = ql_scan_bytes(text, len, on_event, &r, err);
     if (result != QL_OK)
         return result;
     if (whole_body && !r.seen_results)

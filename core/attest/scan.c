@@ -26,6 +26,7 @@ struct scanner {
     unsigned depth;
     struct key *keys;
     size_t key_count, key_room;
+    bool bytes; /* lone \udcXX are taken */
     ql_scan_fn fn;
     void *arg;
     struct ql_err *err;
@@ -112,6 +113,11 @@ static size_t unescape_one(const char *at, char *out, size_t *out_len)
         return 2;
     }
     c = hex4(at + 2);
+    if (c >= 0xDC80 && c <= 0xDCFF) {
+        out[0] = (char)(c & 0xFF); /* a byte that is no text */
+        *out_len = 1;
+        return 6;
+    }
     if (c >= 0xD800 && c <= 0xDBFF) {
         *out_len = utf8_put((uint32_t)(0x10000 + ((c - 0xD800) << 10) + (hex4(at + 8) - 0xDC00)), out);
         return 12;
@@ -268,6 +274,8 @@ static size_t escape_len(const struct scanner *s)
         return at[1] != '\0' && strchr("\"\\/bfnrt", at[1]) ? 2 : 0;
     if (left < 6 || (c = hex4(at + 2)) <= 0)
         return 0; /* \u0000 too: no text of ours holds NUL */
+    if (c >= 0xDC80 && c <= 0xDCFF && s->bytes)
+        return 6;
     if (c >= 0xDC00 && c <= 0xDFFF)
         return 0;
     if (c < 0xD800 || c > 0xDBFF)
@@ -277,11 +285,19 @@ static size_t escape_len(const struct scanner *s)
     return 12;
 }
 
+/* An escape of six characters that stands for a byte. */
+static bool is_foreign(const char *at)
+{
+    const int32_t c = hex4(at + 2);
+
+    return c >= 0xDC80 && c <= 0xDCFF;
+}
+
 /* String at s->at, which stands on the quote. */
 static int scan_string(struct scanner *s, struct ql_text *ret)
 {
     size_t from = s->at + 1;
-    bool escaped = false;
+    bool escaped = false, foreign = false;
 
     s->at = from;
     for (;;) {
@@ -302,6 +318,7 @@ static int scan_string(struct scanner *s, struct ql_text *ret)
             if (step == 0)
                 return wrong(s, "escape that is not allowed");
             escaped = true;
+            foreign = foreign || (step == 6 && is_foreign(s->text + s->at));
         } else if (c >= 0x80) {
             step = utf8_len(s->text + s->at, s->len - s->at);
             if (step == 0)
@@ -309,7 +326,8 @@ static int scan_string(struct scanner *s, struct ql_text *ret)
         }
         s->at += step;
     }
-    *ret = (struct ql_text){.raw = s->text + from, .raw_len = s->at - from, .escaped = escaped};
+    *ret = (struct ql_text){
+        .raw = s->text + from, .raw_len = s->at - from, .escaped = escaped, .foreign = foreign};
     s->at++;
     return QL_OK;
 }
@@ -529,9 +547,9 @@ static int walk(struct scanner *s)
     return r;
 }
 
-int ql_scan(const char *text, size_t len, ql_scan_fn fn, void *arg, struct ql_err *err)
+static int scan(const char *text, size_t len, bool bytes, ql_scan_fn fn, void *arg, struct ql_err *err)
 {
-    struct scanner s = {.text = text, .len = len, .fn = fn, .arg = arg, .err = err};
+    struct scanner s = {.text = text, .len = len, .bytes = bytes, .fn = fn, .arg = arg, .err = err};
     int r;
 
     skip_blanks(&s);
@@ -545,4 +563,14 @@ int ql_scan(const char *text, size_t len, ql_scan_fn fn, void *arg, struct ql_er
         return r;
     skip_blanks(&s);
     return s.at == len ? QL_OK : wrong(&s, "something behind the document");
+}
+
+int ql_scan(const char *text, size_t len, ql_scan_fn fn, void *arg, struct ql_err *err)
+{
+    return scan(text, len, false, fn, arg, err);
+}
+
+int ql_scan_bytes(const char *text, size_t len, ql_scan_fn fn, void *arg, struct ql_err *err)
+{
+    return scan(text, len, true, fn, arg, err);
 }

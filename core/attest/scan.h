@@ -27,6 +27,7 @@ struct ql_text {
     const char *raw; /**< NULL: absent */
     size_t raw_len;
     bool escaped; /**< holds backslashes: ql_text_unescape() before use */
+    bool foreign; /**< holds \udcXX, a byte that is no text: ql_scan_bytes() alone lets it through */
 };
 
 /** Write the string's bytes to @p out, which has room for raw_len. @return bytes written */
@@ -70,3 +71,8 @@ typedef int (*ql_scan_fn)(void *arg, const struct ql_scan_event *event, struct q
  * @retval QL_EPARSE with the offset @retval QL_ELIMIT a limit above, with its name
  */
 int ql_scan(const char *text, size_t len, ql_scan_fn fn, void *arg, struct ql_err *err);
+/**
+ * As ql_scan(), but strings, keys too, may hold bytes that are no UTF-8, each as a lone `\udcXX` from 0x80 on; such a
+ * string is marked.
+ */
+int ql_scan_bytes(const char *text, size_t len, ql_scan_fn fn, void *arg, struct ql_err *err);

@@ -33,6 +33,11 @@ int ql_json_parse(const char *text, size_t len, size_t max_len, json_t **ret, st
 int ql_json_parse_object(const char *text, size_t len, size_t max_len, json_t **ret, struct ql_err *err);
 /** Compact text, keys in order of insertion; caller frees. NULL: no memory. */
 char *ql_json_text(const json_t *j);
+/**
+ * As ql_json_text() for a value whose strings may hold bytes that are no UTF-8 (json_stringn_nocheck()): such a byte 0xXX is
+ * written `\udcXX`, as Python does it. Slower, and ASCII alone.
+ */
+char *ql_json_text_bytes(const json_t *j);
 /** Python's default spelling (", " and ": "), as Keylime's servers write it; caller frees. NULL: no memory. */
 char *ql_json_text_spaced(const json_t *j);
 

@@ -46,6 +46,8 @@ static void add_string(struct ql_buf *out, const char *text, size_t len)
             add_wide(out, (const unsigned char *)text + at, step);
         else if (found)
             (void)ql_buf_addf(out, "\\%c", letter[found - special]);
+        else if (step == 0 && (unsigned char)c >= 0x80)
+            add_escape(out, 0xdc00u + (unsigned char)c); /* a byte that is no text, as Python writes it */
         else if (step == 0 || c < 0x20 || c == 0x7f)
             add_escape(out, (unsigned char)c);
         else
@@ -72,9 +74,14 @@ static void add_real(struct ql_buf *out, double v)
         (void)ql_buf_addf(out, "%.*f", digits > exponent ? digits - exponent : 1, v);
 }
 
-static void add_value(struct ql_buf *out, const json_t *j, unsigned depth);
+/** What stands between elements and behind keys. */
+struct spelling {
+    const char *comma, *colon;
+};
 
-static void add_object(struct ql_buf *out, const json_t *j, unsigned depth)
+static void add_value(struct ql_buf *out, const struct spelling *s, const json_t *j, unsigned depth);
+
+static void add_object(struct ql_buf *out, const struct spelling *s, const json_t *j, unsigned depth)
 {
     const char *separator = "";
     const char *key;
@@ -87,25 +94,25 @@ static void add_object(struct ql_buf *out, const json_t *j, unsigned depth)
     {
         (void)ql_buf_add_text(out, separator);
         add_string(out, key, key_len);
-        (void)ql_buf_add_text(out, ": ");
-        add_value(out, value, depth + 1);
-        separator = ", ";
+        (void)ql_buf_add_text(out, s->colon);
+        add_value(out, s, value, depth + 1);
+        separator = s->comma;
     }
     (void)ql_buf_add_u8(out, '}');
 }
 
-static void add_array(struct ql_buf *out, const json_t *j, unsigned depth)
+static void add_array(struct ql_buf *out, const struct spelling *s, const json_t *j, unsigned depth)
 {
     (void)ql_buf_add_u8(out, '[');
     for (size_t i = 0; i < json_array_size(j); i++) {
         if (i > 0)
-            (void)ql_buf_add_text(out, ", ");
-        add_value(out, json_array_get(j, i), depth + 1);
+            (void)ql_buf_add_text(out, s->comma);
+        add_value(out, s, json_array_get(j, i), depth + 1);
     }
     (void)ql_buf_add_u8(out, ']');
 }
 
-static void add_value(struct ql_buf *out, const json_t *j, unsigned depth)
+static void add_value(struct ql_buf *out, const struct spelling *s, const json_t *j, unsigned depth)
 {
     if (depth > DUMP_DEPTH || !j) {
         out->failed = true;
@@ -113,10 +120,10 @@ static void add_value(struct ql_buf *out, const json_t *j, unsigned depth)
     }
     switch (json_typeof(j)) {
     case JSON_OBJECT:
-        add_object(out, j, depth);
+        add_object(out, s, j, depth);
         break;
     case JSON_ARRAY:
-        add_array(out, j, depth);
+        add_array(out, s, j, depth);
         break;
     case JSON_STRING:
         add_string(out, json_string_value(j), json_string_length(j));
@@ -139,10 +146,20 @@ static void add_value(struct ql_buf *out, const json_t *j, unsigned depth)
     }
 }
 
-char *ql_json_text_spaced(const json_t *j)
+static char *write_text(const json_t *j, const struct spelling *s)
 {
     ql_auto(ql_buf_wipe) struct ql_buf out = ql_buf_init(SIZE_MAX / 4);
 
-    add_value(&out, j, 0);
+    add_value(&out, s, j, 0);
     return (char *)ql_buf_take(&out, NULL);
+}
+
+char *ql_json_text_spaced(const json_t *j)
+{
+    return write_text(j, &(const struct spelling){", ", ": "});
+}
+
+char *ql_json_text_bytes(const json_t *j)
+{
+    return write_text(j, &(const struct spelling){",", ":"});
 }

@@ -326,7 +326,7 @@ static void name_table(struct step *s, const struct ima_digest *d)
     static const char digits[] = "0123456789abcdef";
     size_t at = 0;
 
-    if (d->alg.len > 31 || d->bytes.len > 64)
+    if (d->alg.len == 0 || d->alg.len > 31 || d->bytes.len > 64)
         return; /* fits no hash that a kernel names */
     memcpy(s->table, d->alg.at, d->alg.len);
     at = d->alg.len;

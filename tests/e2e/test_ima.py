@@ -135,6 +135,15 @@ def test_a_quote_asks_for_what_is_new_alone(lab):
     assert answer["ima_measurement_list"] == kernel.path.read_text()
 
 
+def test_a_name_that_is_no_text_is_attested(lab):
+    kernel = start(lab)
+    add(lab, policy("/bin/a", "/bin/b", "/bin/\udcff\udcc3"))
+    kernel.run(b"/bin/\xff\xc3")
+    assert lab.wait_attested(3)["attestation_status"] == "PASS"
+    kernel.run(b"/bin/\xfe")
+    failed(lab, "ima.validation.ima-ng.not_in_allowlist")
+
+
 def test_an_unknown_file_fails_the_node_and_is_named(lab):
     kernel = start(lab)
     add(lab, policy("/bin/a", "/bin/b"))

@@ -138,6 +138,28 @@ static void evidence_is_bounded(void **state)
     assert_string_equal(err.text, "more than 32 evidence items");
 }
 
+static void a_list_may_hold_bytes_that_are_no_text_and_nothing_else_may(void **state)
+{
+    const char *list = "{\"quote\": \"r\", \"ima_measurement_list\": \"/x\\udcff\\udc80\\u00e9\"}";
+    static const char *const refused[] = {
+        "{\"quote\": \"r\\udcff\"}",
+        "{\"quote\": \"r\", \"pubkey\": \"\\udc80\"}",
+        "{\"quote\": \"r\", \"ima_measurement_list\": \"\\udc7f\"}",
+        "{\"quote\": \"r\", \"ima_measurement_list\": \"\\udd00\"}",
+        "{\"quote\": \"r\", \"evidence\": {\"x\": {\"data\": \"\\udcff\", \"cursor\": 1}}}",
+    };
+    struct ql_answer a;
+    char out[32];
+
+    (void)state;
+    assert_int_equal(ql_answer_read(list, strlen(list), false, &a, NULL), QL_OK);
+    assert_int_equal(ql_text_unescape(&a.ima_list, out), 6);
+    assert_memory_equal(out, "/x\xff\x80\xc3\xa9", 6);
+    for (size_t i = 0; i < QL_ARRAY_LEN(refused); i++)
+        if (ql_answer_read(refused[i], strlen(refused[i]), false, &a, NULL) != QL_EPARSE)
+            fail_msg("was taken: %s", refused[i]);
+}
+
 static void unescaping_never_grows(void **state)
 {
     static const char body[] = "{\"results\":{\"quote\":\"\\u0041\\ud83d\\ude00\\u20ac\\u00e9\\\\\\/\\b\"}}";
@@ -163,6 +185,7 @@ int main(void)
         cmocka_unit_test(answer_of_the_wrong_form_names_the_member),
         cmocka_unit_test(boot_log_under_two_names_is_refused),
         cmocka_unit_test(evidence_is_bounded),
+        cmocka_unit_test(a_list_may_hold_bytes_that_are_no_text_and_nothing_else_may),
         cmocka_unit_test(unescaping_never_grows),
     };
 

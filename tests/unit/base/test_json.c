@@ -221,6 +221,18 @@ static void spaced_text_is_what_python_writes(void **state)
     }
 }
 
+static void bytes_that_are_no_text_are_written_as_python_writes_them(void **state)
+{
+    ql_auto_json json_t *j =
+        json_pack("{s:o, s:[i]}", "a", json_stringn_nocheck("\xff/\xc3\xa9\xc3", 5), "b", 1);
+    char *text = ql_json_text_bytes(j);
+
+    (void)state;
+    assert_non_null(text);
+    assert_string_equal(text, "{\"a\":\"\\udcff/\\u00e9\\udcc3\",\"b\":[1]}");
+    free(text);
+}
+
 static void endless_nesting_of_our_own_is_not_dumped(void **state)
 {
     ql_auto_json json_t *j = json_array();
@@ -248,6 +260,7 @@ int main(void)
         cmocka_unit_test(members_are_typed),
         cmocka_unit_test(compact_text_keeps_the_order_of_keys),
         cmocka_unit_test(spaced_text_is_what_python_writes),
+        cmocka_unit_test(bytes_that_are_no_text_are_written_as_python_writes_them),
         cmocka_unit_test(endless_nesting_of_our_own_is_not_dumped),
     };
 
