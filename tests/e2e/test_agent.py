@@ -376,7 +376,7 @@ def test_known_path_with_wrong_method_is_405_without_body(agent, method, path, a
 
 def test_revocation_is_taken_and_dropped_with_a_line(agent):
     assert agent.call("POST", "/v2.6/notifications/revocation", {"msg": "{}", "signature": ""}) == (200, "Success", None)
-    assert "message dropped" in agent.process.text()
+    assert "dropped: no revocation certificate is loaded" in agent.process.text()
     assert agent.call("POST", "/v2.6/notifications/revocation", {"msg": "{}"})[0] == 400
     assert agent.call("POST", "/v2.6/notifications/revocation", {"msg": 1, "signature": ""})[0] == 400
     assert agent.raw("POST", "/v2.6/notifications/revocation", "{}")[0].status == 400
