@@ -264,6 +264,8 @@ static void end_of_head(struct ql_conn *c, size_t arrived)
         return;
     }
     evhttp_connection_set_max_body_size(c->evcon, (ev_ssize_t)room);
+    /* evhttp bounds what chunks hold, but keeps a chunk's size line or a trailer of any length until it ends. */
+    c->body_room = !c->gate.chunked || room > SIZE_MAX / 4 ? SIZE_MAX : 2 * room + QL_CHUNK_FRAMING;
     c->state = QL_CONN_BODY;
     if (c->gate.body_len > 0 || c->gate.chunked) {
         c->body_held = arrived;
@@ -318,7 +320,9 @@ static void count_body(struct ql_conn *c, size_t added)
 
     c->body_held += added;
     s->body_bytes += added;
-    if (s->body_bytes > s->limits.bodies_max)
+    if (c->body_held > c->body_room)
+        refuse(c, PAYLOAD_TOO_LARGE);
+    else if (s->body_bytes > s->limits.bodies_max)
         refuse(c, UNAVAILABLE);
 }
 

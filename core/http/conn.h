@@ -30,6 +30,7 @@ enum {
     QL_LINGER_MS = 2000,      /**< after a refusal the rest of the request is read, so that it arrives */
     QL_LINGER_MAX = 1024 * 1024,
     QL_DENIED_BODY_MAX = 65536, /**< body of a request that is going to be refused */
+    QL_CHUNK_FRAMING = 65536,   /**< bytes of chunk sizes and trailers beyond as many as the body may have */
     QL_WRITE_FLOOR = 32768      /**< bytes a client must read in each write_ms */
 };
 
@@ -80,6 +81,7 @@ struct ql_conn {
     size_t checked;   /**< bytes at the front of the input that passed the gate */
     size_t lines_len; /**< bytes of the head so far */
     size_t body_held; /**< bytes of body counted in the server */
+    size_t body_room; /**< as many may arrive, chunk framing included */
     size_t left;      /**< WRITE: bytes to write when last looked; LINGER: bytes dropped */
     const struct ql_route *route;
     enum ql_miss miss;

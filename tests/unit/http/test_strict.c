@@ -318,6 +318,25 @@ static void chunked_bodies_are_read_and_trailers_are_not_headers(void **state)
     assert_non_null(strstr(answer, "\r\n\r\n(none)"));
 }
 
+static void chunk_framing_without_end_is_refused(void **state)
+{
+    static const char *const begins[] = {"", "3\r\nabc\r\n3;x=", "3\r\nabc\r\n0\r\nX-Trailer: "};
+    struct world *w = *state;
+    static char text[160 * 1024];
+    char answer[4096];
+    bool closed;
+
+    for (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++) {
+        int n = snprintf(text, sizeof text,
+                         "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%s", begins[i]);
+
+        memset(text + n, '0', sizeof text - (size_t)n - 1);
+        assert_int_equal(ask(w, text, answer, sizeof answer, &closed), 413);
+        assert_true(closed);
+    }
+    assert_int_equal(w->posted, 0);
+}
+
 static void pipelined_requests_are_answered_in_order(void **state)
 {
     struct world *w = *state;
@@ -390,6 +409,7 @@ int main(void)
         TEST(bodies_above_the_limit_of_the_route_are_refused_before_they_are_read),
         TEST(expectations_are_met_for_bodies_within_the_limit),
         TEST(chunked_bodies_are_read_and_trailers_are_not_headers),
+        TEST(chunk_framing_without_end_is_refused),
         TEST(pipelined_requests_are_answered_in_order),
         TEST(old_clients_get_their_answer_and_a_closed_connection),
         TEST(a_client_that_has_closed_its_sending_side_gets_its_answer),
