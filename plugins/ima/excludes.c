@@ -179,7 +179,8 @@ int ima_excludes_compile(const struct ql_host *host, const struct ima_exclude *e
     for (size_t i = 0; r == QL_OK && i < count; i++) {
         r = add_element(e, &elements[i], list, &why);
         if (r < 0)
-            host->fail(err, r, "'excludes': element %zu: %s", i + 1, why.text);
+            host->fail(err, r, "Exclude list regex is misformatted: 'excludes': element %zu: %s", i + 1,
+                       why.text);
     }
     host->free(host, list);
     if (r < 0) {

@@ -95,7 +95,8 @@ def test_a_policy_with_a_flaw_is_refused_with_its_place(verifier):
             ("{", "Runtime policy is not valid JSON!"), ("[]", "Runtime policy is not valid JSON!"),
             (json.dumps({}), "Runtime policy is malformatted: 'meta' is a required property"),
             (json.dumps(policy(excludes=["/ok", "/a("])),
-             "Runtime policy is malformatted: 'excludes': element 2: at character 3: missing )"),
+             "Runtime policy is malformatted: Exclude list regex is misformatted: 'excludes': element 2: at character 3: "
+             "missing )"),
             (json.dumps(policy(excludes=[r"/\Qx\E"])), "element 1: at character 3: bad escape"),
             (json.dumps(policy(digests={"/x": ["AA" * 32]})), "'digests': '/x': element 1: 'AAAA"),
             (json.dumps(policy(digests={"/x": []})), "'/x' is too short"),
