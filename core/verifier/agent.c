@@ -139,6 +139,7 @@ static void agent_free(struct ql_agent *a)
     free(a->clock);
     free(a->kept);
     json_decref(a->cursors);
+    json_decref(a->facts);
     free(a);
 }
 QL_DEFINE_CLEANUP(struct ql_agent, agent_free)

@@ -98,6 +98,7 @@ struct ql_agent {
     size_t kept_len;
     int64_t kept_number;
     json_t *cursors; /**< evidence name → u64, NULL: all 0 */
+    json_t *facts; /**< "VALIDATOR.NAME" → value, of the last pass; NULL: none since this process started */
 
     unsigned retries;       /**< calls that failed in a row */
     unsigned judge_retries; /**< verdicts "retry" in a row */

@@ -75,13 +75,20 @@ static int read_one(struct ql_txn *t, void *arg, struct ql_err *err)
 static void one_read(int result, const struct ql_err *err, void *arg)
 {
     struct viewing *g = arg;
+    const struct ql_agent *live = ql_agents_find(&g->verifier->agents, g->agent_id);
 
-    if (result < 0)
+    if (result < 0) {
         ql_api_store_failed(g->req, result, err);
-    else if (!g->results)
+        return;
+    }
+    if (!g->results) {
         ql_req_reply(g->req, 404, "agent id not found", NULL);
-    else
-        ql_req_reply(g->req, 200, "Success", json_incref(g->results));
+        return;
+    }
+    /* What validators publish is not stored: it is said anew with each pass. */
+    if (live && live->facts && json_object_set(g->results, "facts", live->facts) != 0)
+        ql_log(QL_WARN, "api", "agent=%s: facts are left out: out of memory", g->agent_id);
+    ql_req_reply(g->req, 200, "Success", json_incref(g->results));
 }
 
 void ql_api_agent_show(struct ql_http_req *req, void *arg)

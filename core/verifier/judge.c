@@ -106,6 +106,8 @@ static void passed(struct ql_agent *a, struct ql_attest_result *r)
         json_decref(a->cursors);
         a->cursors = r->full_reread ? NULL : json_incref(r->cursors);
     }
+    json_decref(a->facts);
+    a->facts = json_incref(r->facts);
     if (a->state == QL_STATE_INVALID_QUOTE) {
         ql_log(QL_INFO, "attest", "agent=%s: passes again", a->id);
         a->severity = -1;

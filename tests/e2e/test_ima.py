@@ -173,7 +173,8 @@ def test_a_file_that_changed_while_measured_is_counted_and_logged(lab):
     add(lab, policy("/bin/a", "/bin/b"))
     lab.wait_attested(1)
     kernel.violate("/var/log/wtmp")
-    lab.wait_attested(3)
+    status = lab.wait_attested(3)
+    assert status["facts"] == {"ima.list": {"entries": 4, "violations": 1, "weak_signatures": 0}}
     lab.processes[1].wait_for("/var/log/wtmp changed while it was measured")
 
 
