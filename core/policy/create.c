@@ -7,6 +7,7 @@
 #include "file.h"
 #include "initramfs.h"
 #include "policy.h"
+#include "rpm.h"
 #include "sources.h"
 #include "tool.h"
 #include "toolhost.h"
@@ -18,7 +19,7 @@
 
 /** What the command line asked for. */
 struct create {
-    const char *output, *base, *allowlist, *excludelist, *list, *rootfs, *ramdisk, *algorithm;
+    const char *output, *base, *allowlist, *excludelist, *list, *rootfs, *ramdisk, *algorithm, *rpms;
     bool keyrings, buffers, legacy, verbose, all_segments, no_hashes;
     unsigned threads;
     struct ql_tool_list ignored, keys;
@@ -35,6 +36,7 @@ enum {
     OPT_LEGACY,
     OPT_SEGMENTS,
     OPT_THREADS,
+    OPT_RPMS,
     OPT_NO_HASHES
 };
 
@@ -52,6 +54,7 @@ static const struct option options[] = {
     {"skip-path", required_argument, NULL, 's'},
     {"ramdisk-dir", required_argument, NULL, OPT_RAMDISK},
     {"all-segments", no_argument, NULL, OPT_SEGMENTS},
+    {"local-rpm-repo", required_argument, NULL, OPT_RPMS},
     {"algo", required_argument, NULL, OPT_ALGO},
     {"threads", required_argument, NULL, OPT_THREADS},
     {"show-legacy-allowlist", no_argument, NULL, OPT_LEGACY},
@@ -70,6 +73,7 @@ static const struct option old_options[] = {
     {"ima-buf", no_argument, NULL, 'b'},
     {"ignored-keyrings", required_argument, NULL, 'i'},
     {"add-ima-signature-verification-key", required_argument, NULL, 'A'},
+    {"local-repo", required_argument, NULL, 'l'},
     {"no-hashes", no_argument, NULL, OPT_NO_HASHES},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -146,6 +150,10 @@ static bool take(struct create *c, int flag, int argc, char **argv)
         return true;
     case OPT_RAMDISK:
         c->ramdisk = optarg;
+        return true;
+    case 'l':
+    case OPT_RPMS:
+        c->rpms = optarg;
         return true;
     case OPT_SEGMENTS:
         c->all_segments = true;
@@ -278,7 +286,7 @@ static int read_allowlist(const struct create *c, bool is_old, struct choice *ch
 static int read_list(const struct create *c, bool is_old, struct choice *choice, struct ql_draft *d,
                      struct ql_err *err)
 {
-    struct ql_list_rules rules = {.hashes = is_old ? !c->allowlist && !c->no_hashes : true,
+    struct ql_list_rules rules = {.hashes = is_old ? !c->allowlist && !c->rpms && !c->no_hashes : true,
                                   .keyrings = c->keyrings,
                                   .buffers = c->buffers,
                                   .needs_boot_aggregate = !is_old};
@@ -308,6 +316,16 @@ static int read_rootfs(const struct create *c, const char *algorithm, struct ql_
     return r;
 }
 
+static int read_rpms(const struct create *c, struct ql_draft *d, struct ql_err *err)
+{
+    size_t bad = 0;
+    int r = ql_rpm_folder(c->rpms, d, &bad, err);
+
+    if (r == QL_OK && bad > 0)
+        fprintf(stderr, "%zu packages could not be read: their files are not in the policy\n", bad);
+    return r;
+}
+
 static int gather(const struct create *c, bool is_old, struct ql_draft *d, struct ql_err *err)
 {
     struct choice choice = {.name = c->algorithm};
@@ -334,6 +352,8 @@ static int gather(const struct create *c, bool is_old, struct ql_draft *d, struc
         r = read_rootfs(c, choice.name ? choice.name : "sha256", d, err);
     if (r == QL_OK && c->ramdisk)
         r = ql_initramfs_folder(c->ramdisk, choice.name ? choice.name : "sha256", c->all_segments, d, err);
+    if (r == QL_OK && c->rpms && !(is_old && c->allowlist))
+        r = read_rpms(c, d, err);
     if (r == QL_OK && c->keys.count > 0 &&
         ql_draft_add_keys(&d->keys, c->keys.values, c->keys.count, err) < 0)
         r = err->code;
@@ -388,7 +408,7 @@ static int create(int argc, char **argv, const char *shorts, const struct option
     int code = parse(argc, argv, shorts, rows, &c);
 
     ql_draft_init(&d);
-    if (code < 0 && is_old && c.allowlist && !c.keyrings && !c.buffers)
+    if (code < 0 && is_old && (c.allowlist || c.rpms) && !c.keyrings && !c.buffers)
         c.list = NULL; /* nothing is taken from it */
     if (code < 0)
         code = gather(&c, is_old, &d, &err) < 0 ? ql_tool_fail(&err) : write_out(&c, &d, &err);
@@ -404,5 +424,5 @@ int ql_tool_create(int argc, char **argv)
 
 int ql_tool_create_old(int argc, char **argv)
 {
-    return create(argc, argv, "o:B:a:e:m::kbi:A:h", old_options, true);
+    return create(argc, argv, "o:B:a:e:m::kbi:A:l:h", old_options, true);
 }

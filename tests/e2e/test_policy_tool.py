@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 
 import pytest
@@ -210,3 +211,40 @@ def entry(name, data, mode):
     fields = [0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(text), 0]
     head = b"070701" + b"".join(b"%08x" % f for f in fields) + text
     return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
+
+
+def rpm_package(files):
+    """A package of just a header; files: {path: hex digest or ''}."""
+    dirs = sorted({p.rsplit("/", 1)[0] + "/" for p in files})
+    texts = {1035: [d for d in files.values()], 1117: [p.rsplit("/", 1)[1] for p in files], 1118: dirs}
+    store, index = b"", b""
+    for tag, values in texts.items():
+        index += struct.pack(">IIII", tag, 8, len(store), len(values))
+        store += b"".join(v.encode() + b"\0" for v in values)
+    store += bytes(-len(store) % 4)
+    index += struct.pack(">IIII", 1116, 4, len(store), len(files))
+    store += b"".join(struct.pack(">I", dirs.index(p.rsplit("/", 1)[0] + "/")) for p in files)
+    magic = b"\x8e\xad\xe8\x01" + bytes(4)
+    signature = magic + struct.pack(">II", 1, 5) + struct.pack(">IIII", 1000, 7, 0, 5) + b"12345" + bytes(3)
+    return b"\xed\xab\xee\xdb" + bytes(92) + signature + magic + struct.pack(">II", 4, len(store)) + index + store
+
+
+def test_headers_of_rpm_packages_give_their_files(tmp_path):
+    repo = tmp_path / "repo"
+    (repo / "repodata").mkdir(parents=True)
+    (repo / "p").mkdir()
+    (repo / "p" / "a.rpm").write_bytes(rpm_package({"/usr/bin/a": "a" * 64, "/usr/bin": "", "/etc/my conf": "b" * 64,
+                                                    "/var/log/ghost": "0" * 64}) + b"payload")
+    (repo / "p" / "b.rpm").write_bytes(rpm_package({"/usr/bin/a": "c" * 64}))
+    answer = run("create", "runtime", "--local-rpm-repo", repo, "-o", "out", cwd=tmp_path)
+    assert answer.returncode == 1 and "no repodata/repomd.xml" in answer.stderr
+    (repo / "repodata" / "repomd.xml").write_text("<repomd/>")
+    whole = rpm_package({"/usr/bin/z": "d" * 64})
+    for cut in (0, 50, 100, 120, len(whole) - 1):
+        (repo / "p" / f"cut{cut}.rpm").write_bytes(whole[:cut])
+    answer = run("create", "runtime", "--local-rpm-repo", repo, "-o", "out", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "signatures of the repository and its packages are not checked here" in answer.stderr
+    assert "5 packages could not be read" in answer.stderr
+    assert json.loads((tmp_path / "out").read_text())["digests"] == {
+        "/usr/bin/a": ["a" * 64, "c" * 64], "/etc/my_conf": ["b" * 64]}
