@@ -92,12 +92,21 @@ static void rate_started(struct ql_peer *p)
         event_add(&p->event, p->client->tick);
 }
 
+/*
+ * evhttp keeps the line before a chunk whatever its length, and looks through all of it with each piece that comes. What
+ * it left of earlier pieces while it waits for such a line is a part of the line.
+ */
+static bool is_endless_line(const struct ql_peer *p, const struct evbuffer *buffer, size_t added)
+{
+    return p->req && p->req->chunked && p->req->ntoread < 0 &&
+           evbuffer_get_length(buffer) - added > QL_CHUNK_LINE_MAX;
+}
+
 void ql_peer_on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg)
 {
     struct ql_peer *p = arg;
     struct ql_http_client *c = p->client;
 
-    (void)buffer;
     if (!info->n_added || !p->active)
         return;
     if (p->received == 0)
@@ -105,7 +114,10 @@ void ql_peer_on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *in
     p->received += info->n_added;
     p->held += info->n_added;
     c->body_bytes += info->n_added;
-    if (c->body_bytes > c->config.total_body_max)
+    if (is_endless_line(p, buffer, info->n_added))
+        ql_peer_note(p, QL_ELIMIT, "%s port %u: answer with more than %d bytes between chunks", p->host,
+                     p->port, QL_CHUNK_LINE_MAX);
+    else if (c->body_bytes > c->config.total_body_max)
         ql_peer_note(p, QL_ELIMIT, "answers under way exceed %zu bytes", c->config.total_body_max);
 }
 

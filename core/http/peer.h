@@ -21,6 +21,7 @@
 
 enum {
     QL_CLIENT_HEADER_MAX = 32 * 1024, /**< bytes of an answer's headers */
+    QL_CHUNK_LINE_MAX = 64 * 1024,    /**< bytes of a line between chunks of an answer */
     QL_CLIENT_IDLE_MS = 600 * 1000,   /**< evhttp's own time-out: an idle connection is dropped after this */
     QL_RATE_GRACE_S = 10,             /**< min_rate counts from here, after the first byte */
     QL_RATE_TICK_MS = 1000,

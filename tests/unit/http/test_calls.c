@@ -417,6 +417,50 @@ static void headers_without_end_are_refused(void **state)
     free(text);
 }
 
+static void chunk_sizes_without_end_are_refused(void **state)
+{
+    static const char *const begins[] = {"", "4\r\nfine\r\n", "4\r\nfine\r\n1;x="};
+    enum {
+        LEN = 200000
+    };
+    struct world *w = *state;
+    char *text = malloc(LEN);
+
+    for (size_t i = 0; i < 2 * QL_ARRAY_LEN(begins); i++) {
+        struct outcome o;
+        int n = snprintf(text, LEN, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s", begins[i / 2]);
+
+        memset(text + n, '0', (size_t)(LEN - n - 1));
+        text[LEN - 1] = '\0';
+        o = answered(w, (struct ql_call){.memfd_above = i % 2}, text, false);
+        assert_int_equal(o.error, QL_ELIMIT);
+        assert_non_null(strstr(o.text, "between chunks"));
+    }
+    free(text);
+}
+
+static void large_chunks_are_no_endless_lines(void **state)
+{
+    enum {
+        LEN = 400000
+    };
+    struct world *w = *state;
+    char *text = malloc(LEN + 200);
+    int n = sprintf(text, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n", LEN);
+
+    memset(text + n, 'a', LEN);
+    sprintf(text + n + LEN, "\r\n0\r\n\r\n");
+    for (size_t memfd = 0; memfd < 2; memfd++) {
+        struct outcome o = answered(w, (struct ql_call){.memfd_above = memfd}, text, false);
+
+        assert_int_equal(o.error, QL_OK);
+        assert_int_equal(o.len, LEN);
+        if (o.fd >= 0)
+            close(o.fd);
+    }
+    free(text);
+}
+
 static void answers_of_all_peers_share_one_limit(void **state)
 {
     struct world *w = open_world_with((struct ql_http_client_config){.total_body_max = 3000});
@@ -743,6 +787,8 @@ int main(void)
         TEST(odd_answers_are_errors),
         TEST(answers_above_the_limit_of_the_call_are_refused),
         TEST(headers_without_end_are_refused),
+        TEST(chunk_sizes_without_end_are_refused),
+        TEST(large_chunks_are_no_endless_lines),
         cmocka_unit_test(answers_of_all_peers_share_one_limit),
         TEST(an_answer_that_trickles_is_given_up),
         cmocka_unit_test(a_handshake_that_stalls_is_given_up_and_its_slot_goes_to_the_most_urgent),
