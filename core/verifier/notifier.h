@@ -67,8 +67,10 @@ enum {
         60 /**< longest pause before the next attempt; the first is 1 s, each twice the one before */
 };
 int ql_told_new(struct ql_verifier *v, struct ql_outbox_runner *o, struct ql_told **ret, struct ql_err *err);
-/** A new event, for agents; the last of the list. */
+/** A new event, for agents; the last of the list. ql_told_begin() follows, before the loop goes on. */
 void ql_told_add(struct ql_told *t, struct ql_note *n);
+/** Begin with the events that were added. */
+void ql_told_begin(struct ql_told *t);
 /** Events were marked as expired: nobody waits for them any more. */
 void ql_told_expire(struct ql_told *t);
 /** Ids of those not told of an event: array, or true when there are more than QL_NOTE_LISTED_MAX. New; NULL: no memory. */

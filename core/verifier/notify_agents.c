@@ -54,6 +54,7 @@ struct ql_told {
     int64_t scan_wanted,
         scanned; /* numbers of the newest events for which all agents were, or are to be, looked up */
     bool is_scanning;
+    struct ql_note *first_new; /* first of those that came and were not begun with */
 };
 
 unsigned ql_tell_wait_s(unsigned failures)
@@ -516,44 +517,55 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 
 /* ---- new events ---- */
 
-/* An event that the agent has not got; it queues behind those that it waits for already. */
-static void add_agent(struct ql_told *t, const char *id, struct ql_note *n)
+/* @return false: no memory */
+static bool add_agent(struct ql_told *t, const char *id, struct ql_note *n)
 {
-    struct lag **at, *l;
+    struct lag *l = grow(t) ? calloc(1, sizeof *l) : NULL;
 
-    if (!concerns(n, id))
-        return;
-    l = grow(t) ? calloc(1, sizeof *l) : NULL;
     if (!l) {
         ql_log(QL_ERROR, "revocation", "peer=%s: out of memory, not told", id);
-        return;
-    }
-    at = place(t, id);
-    if (*at) {
-        free(l); /* counted when the event came */
-        return;
+        return false;
     }
     l->told = t;
     l->at = n;
     (void)snprintf(l->id, sizeof l->id, "%s", id); /* fits: an agent's id */
-    *at = l;
+    *place(t, id) = l;
     t->count++;
     n->behind++;
     make_ready(l);
+    return true;
 }
 
-/** All agents for an event. */
+/*
+ * An agent that waits for nothing yet: it gets the first event from @p n to number @p last that concerns it, and what follows
+ * that. Those that wait already were counted when the events came.
+ */
+static void add_from(struct ql_told *t, const char *id, struct ql_note *n, int64_t last)
+{
+    if (t->bucket_count && *place(t, id))
+        return;
+    while (n && n->row.seq <= last && (!n->for_agents || !concerns(n, id)))
+        n = TAILQ_NEXT(n, next);
+    if (!n || n->row.seq > last || !add_agent(t, id, n))
+        return;
+    for (n = TAILQ_NEXT(n, next); n; n = TAILQ_NEXT(n, next))
+        if (n->for_agents)
+            n->behind++;
+}
+
+/** New events. */
 struct adding {
     struct ql_told *told;
-    struct ql_note *note;
+    struct ql_note *first;
+    int64_t last;
 };
 
 static void add_polled(struct ql_agent *a, void *arg)
 {
     const struct adding *g = arg;
 
-    a->told_seq = g->note->row.seq;
-    add_agent(g->told, a->id, g->note);
+    a->told_seq = g->last;
+    add_from(g->told, a->id, g->first, g->last);
 }
 
 /** Ids of this verifier's agents. */
@@ -621,27 +633,6 @@ static struct ql_note *first_after(const struct ql_told *t, int64_t seq)
     return NULL;
 }
 
-/* An agent that is not polled: it gets every event since the last look. */
-static void add_scanned(struct ql_told *t, const char *id, struct ql_note *first, int64_t last)
-{
-    const struct ql_agent *a = ql_agents_find(&t->verifier->agents, id);
-    struct ql_note *n = first;
-    struct lag *l;
-
-    if ((a && a->told_seq >= last) || (t->bucket_count && *place(t, id)))
-        return;
-    while (n && n->row.seq <= last && (!n->for_agents || !concerns(n, id)))
-        n = TAILQ_NEXT(n, next);
-    if (!n || n->row.seq > last)
-        return;
-    add_agent(t, id, n);
-    l = t->bucket_count ? *place(t, id) : NULL;
-    /* Those behind it did not know of the agent when they came. */
-    for (n = l ? TAILQ_NEXT(n, next) : NULL; n; n = TAILQ_NEXT(n, next))
-        if (n->for_agents)
-            n->behind++;
-}
-
 /* The events of the look wait for nobody but agents from here on. */
 static void unpin(struct ql_told *t, int64_t last)
 {
@@ -661,8 +652,12 @@ static void scanned(int result, const struct ql_err *err, void *arg)
     t->is_scanning = false;
     if (result < 0)
         ql_log(QL_WARN, "revocation", "agents that are not polled are not told yet: %s", err->text);
-    for (size_t i = 0; result == QL_OK && first && i < s->count; i++)
-        add_scanned(t, s->ids[i], first, s->seq);
+    for (size_t i = 0; result == QL_OK && first && i < s->count; i++) {
+        const struct ql_agent *a = ql_agents_find(&t->verifier->agents, s->ids[i]);
+
+        if (!a || a->told_seq < s->seq) /* not polled when the events came */
+            add_from(t, s->ids[i], first, s->seq);
+    }
     if (result == QL_OK) {
         unpin(t, s->seq);
         t->scanned = s->seq;
@@ -700,12 +695,21 @@ static void begin_scan(struct ql_told *t)
 
 void ql_told_add(struct ql_told *t, struct ql_note *n)
 {
-    struct adding g = {t, n};
-
     /* Those that wait for earlier ones get it after these; and it is pinned until all agents were looked up. */
     n->behind = t->count + 1;
-    ql_agents_visit(&t->verifier->agents, add_polled, &g);
     t->scan_wanted = n->row.seq;
+    if (!t->first_new)
+        t->first_new = n;
+}
+
+void ql_told_begin(struct ql_told *t)
+{
+    struct adding g = {t, t->first_new, t->scan_wanted};
+
+    if (!t->first_new)
+        return;
+    t->first_new = NULL;
+    ql_agents_visit(&t->verifier->agents, add_polled, &g);
     begin_scan(t);
 }
 

@@ -237,6 +237,8 @@ static void batch_read(int result, const struct ql_err *err, void *arg)
         }
     batch_clear(b);
     free(b);
+    if (o->told)
+        ql_told_begin(o->told);
     if (result == QL_OK && !TAILQ_EMPTY(&o->notes))
         soon(o->settle, 0);
     ql_feeds_wake(o->feeds);
