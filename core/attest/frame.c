@@ -46,7 +46,8 @@ struct backing {
 
 static bool tag_known(unsigned tag)
 {
-    return (tag >= QL_TAG_JOB_TYPE && tag <= QL_TAG_ATTEMPT) || (tag >= QL_TAG_AK && tag <= QL_TAG_SIGNING_KEY) ||
+    return (tag >= QL_TAG_JOB_TYPE && tag <= QL_TAG_ATTEMPT) ||
+           (tag >= QL_TAG_AK && tag <= QL_TAG_SIGNING_KEY) ||
            (tag >= QL_TAG_VERDICT && tag <= QL_TAG_GENERATOR);
 }
 

@@ -119,10 +119,7 @@ static int run(void *plugin, const struct ql_event *event, const struct ql_actio
 void ql_lua_action_init(struct ql_lua_component *c, uint32_t sites)
 {
     c->table.action = (struct ql_action){
-        .head = {.size = sizeof(struct ql_action),
-                 .kind = QL_KIND_ACTION,
-                 .name = c->name,
-                 .flags = sites},
+        .head = {.size = sizeof(struct ql_action), .kind = QL_KIND_ACTION, .name = c->name, .flags = sites},
         .run = run,
     };
 }
