@@ -235,14 +235,18 @@ static int read_pubkey(struct ql_run *run, struct ql_err *err)
     return QL_OK;
 }
 
-/* PCR 10 says nothing without the list behind it (spec/server.md 5.2). */
+/*
+ * PCR 10 says nothing without the list behind it (spec/server.md 5.2), and the list nothing without a policy: the empty
+ * one allows no file. A validator that is ready sees to both.
+ */
 static int check_ima_list(struct ql_run *run)
 {
-    if (!(run->proven->quote.mask & (UINT32_C(1) << QL_IMA_PCR)) || run->answer.ima_list.raw ||
-        ql_run_ready(run, "ima"))
+    if (!(run->proven->quote.mask & (UINT32_C(1) << QL_IMA_PCR)) || ql_run_ready(run, "ima"))
         return QL_OK;
     return ql_outcome_failf(run->out, "pcr_validation.unused_pcr_10", true,
-                            "PCR 10 is quoted, but the answer has no IMA measurement list");
+                            run->answer.ima_list.raw
+                                ? "PCR 10 is quoted, but no runtime policy says what the list may hold"
+                                : "PCR 10 is quoted, but the answer has no IMA measurement list");
 }
 
 static int judge(struct ql_run *run, struct ql_err *err)

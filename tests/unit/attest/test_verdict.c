@@ -232,7 +232,7 @@ static void data_pcr_must_be_quoted(void **state)
     first_failure(d, "pcr_validation.missing_pcr_16", false);
 }
 
-static void pcr_10_is_worth_nothing_without_its_list(void **state)
+static void pcr_10_is_worth_nothing_without_its_list_and_a_policy(void **state)
 {
     struct desk *d = *state;
 
@@ -241,7 +241,7 @@ static void pcr_10_is_worth_nothing_without_its_list(void **state)
     d->answer = soft_answer(&d->soft, NONCE, strlen(NONCE), MASK | 1u << 10);
     first_failure(d, "pcr_validation.unused_pcr_10", true);
     json_object_set_new(d->answer, "ima_measurement_list", json_string(""));
-    verdict(d, QL_VERDICT_PASS);
+    first_failure(d, "pcr_validation.unused_pcr_10", true);
 }
 
 static void clock_must_go_on(void **state)
@@ -624,7 +624,7 @@ int main(void)
         VERDICT_TEST(list_begins_at_0_or_where_asked),
         VERDICT_TEST(pcrs_asked_for_must_be_quoted_and_no_others),
         VERDICT_TEST(data_pcr_must_be_quoted),
-        VERDICT_TEST(pcr_10_is_worth_nothing_without_its_list),
+        VERDICT_TEST(pcr_10_is_worth_nothing_without_its_list_and_a_policy),
         VERDICT_TEST(clock_must_go_on),
         VERDICT_TEST(several_failures_are_all_reported),
         VERDICT_TEST(event_under_another_name_stays_a_failure),
