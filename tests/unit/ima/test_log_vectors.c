@@ -337,7 +337,7 @@ static void a_quote_with_pcr_10_judges_the_list(void **state)
 
 static json_t *capture_file(const char *folder, const char *name)
 {
-    char path[512];
+    char path[128];
 
     snprintf(path, sizeof path, "vm/%s/%s", folder, name);
     return load_vectors(path);
