@@ -53,7 +53,7 @@ void ql_addr_key(const struct sockaddr *sa, uint8_t key[QL_ADDR_KEY_LEN], char t
     struct sockaddr_in6 v6;
 
     memset(key, 0, QL_ADDR_KEY_LEN);
-    strcpy(text, "?");
+    memcpy(text, "?", 2);
     if (sa->sa_family == AF_INET) {
         memcpy(&v4, sa, sizeof v4);
         key[10] = key[11] = 0xff;
