@@ -235,18 +235,32 @@ static int read_pubkey(struct ql_run *run, struct ql_err *err)
     return QL_OK;
 }
 
+/* A policy that wants the PCR and evidence to hold against it; a list of allowed values alone does not explain PCR 10. */
+static bool is_explained(const struct ql_run *run, uint32_t pcr_bit)
+{
+    for (size_t i = 0; i < run->in->policy_count; i++)
+        if ((run->in->policies[i]->needs.pcr_mask & pcr_bit) && run->in->policies[i]->needs.item_count > 0)
+            return true;
+    return false;
+}
+
 /*
- * PCR 10 says nothing without the list behind it (spec/server.md 5.2), and the list nothing without a policy: the empty
- * one allows no file. A validator that is ready sees to both.
+ * PCR 10 says nothing without the list behind it (spec/server.md 5.2), and where it was asked for, the list nothing without
+ * a policy: the empty one allows no file.
  */
 static int check_ima_list(struct ql_run *run)
 {
-    if (!(run->proven->quote.mask & (UINT32_C(1) << QL_IMA_PCR)) || ql_run_ready(run, "ima"))
+    const uint32_t bit = UINT32_C(1) << QL_IMA_PCR;
+
+    if (!(run->proven->quote.mask & bit))
         return QL_OK;
-    return ql_outcome_failf(run->out, "pcr_validation.unused_pcr_10", true,
-                            run->answer.ima_list.raw
-                                ? "PCR 10 is quoted, but no runtime policy says what the list may hold"
-                                : "PCR 10 is quoted, but the answer has no IMA measurement list");
+    if (!run->answer.ima_list.raw && !ql_run_ready(run, "ima"))
+        return ql_outcome_failf(run->out, "pcr_validation.unused_pcr_10", true,
+                                "PCR 10 is quoted, but the answer has no IMA measurement list");
+    if ((run->in->mask & bit) && !is_explained(run, bit))
+        return ql_outcome_failf(run->out, "pcr_validation.unused_pcr_10", true,
+                                "PCR 10 is asked for, but no runtime policy says what the list may hold");
+    return QL_OK;
 }
 
 static int judge(struct ql_run *run, struct ql_err *err)
