@@ -24,11 +24,11 @@
 #include "tlswatch.h"
 
 enum {
-    QL_ACCEPTS_A_TURN = 64,   /**< connections, then the loop looks after the others */
-    QL_HANDSHAKES_A_TURN = 4, /**< begun in one turn of the loop; each takes about a millisecond of RSA */
-    QL_SLOT_MS = 200,         /**< a handshake gives its slot back after this: a stalled one costs no CPU */
-    QL_LINGER_MS = 2000,      /**< after a refusal the rest of the request is read, so that it arrives */
-    QL_LINGER_MAX = 4 << 20,  /**< bytes of that rest: a body of twice the largest limit still gets its answer */
+    QL_ACCEPTS_A_TURN = 64,     /**< connections, then the loop looks after the others */
+    QL_HANDSHAKES_A_TURN = 4,   /**< begun in one turn of the loop; each takes about a millisecond of RSA */
+    QL_SLOT_MS = 200,           /**< a handshake gives its slot back after this: a stalled one costs no CPU */
+    QL_LINGER_MS = 2000,        /**< after a refusal the rest of the request is read, so that it arrives */
+    QL_LINGER_MAX = 4 << 20,    /**< bytes of that rest: twice the largest body still gets its answer */
     QL_DENIED_BODY_MAX = 65536, /**< body of a request that is going to be refused */
     QL_CHUNK_FRAMING = 65536,   /**< bytes of chunk sizes and trailers beyond as many as the body may have */
     QL_WRITE_FLOOR = 32768      /**< bytes a client must read in each write_ms */
