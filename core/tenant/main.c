@@ -134,6 +134,9 @@ static int check_policies(const struct ql_args *a, struct ql_err *err)
         return ql_fail(err, QL_EPARSE, "--runtime-policy-checksum needs a runtime policy");
     if (needs_one && !has_policy && !has_list)
         return ql_fail(err, QL_EPARSE, "--allowlist or --runtime_policy is required to add a runtime policy");
+    if ((command->run == ql_command_add_boot || command->run == ql_command_update_boot) &&
+        !ql_arg_given(a, QL_ARG_MB_POLICY))
+        return ql_fail(err, QL_EPARSE, "--mb-policy is required to add a measured boot policy");
     return QL_OK;
 }
 

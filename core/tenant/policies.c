@@ -83,6 +83,7 @@ int ql_tpm_policy_text(const char *policy, uint32_t extra_mask, char **ret, uint
         if (r < 0)
             return r;
     }
+    ql_say(AREA, "INFO", "TPM PCR Mask from policy is 0x%x", pcrs);
     for (unsigned pcr = 0; pcr < QL_PCR_COUNT; pcr++)
         if (pcrs & extra_mask & UINT32_C(1) << pcr)
             return ql_fail(
@@ -90,7 +91,6 @@ int ql_tpm_policy_text(const char *policy, uint32_t extra_mask, char **ret, uint
                 "WARNING: PCR %u is specified in \"tpm_policy\", but will in fact be used by measured boot. "
                 "Please remove it from policy",
                 pcr);
-    ql_say(AREA, "INFO", "TPM PCR Mask from policy is 0x%x", pcrs);
     if (extra_mask != 0)
         ql_say(AREA, "INFO", "TPM PCR Mask automatically modified is 0x%x to include IMA/Event log PCRs",
                pcrs | extra_mask);
@@ -166,29 +166,6 @@ static int read_names(struct ql_tenant *t, struct ql_policies *p, struct ql_err 
     return QL_OK;
 }
 
-static int read_mb(struct ql_tenant *t, char **ret, struct ql_err *err)
-{
-    const char *path = ql_arg(t->args, QL_ARG_MB_POLICY);
-    ql_auto_json json_t *policy = NULL;
-    ql_auto_free uint8_t *data = NULL;
-    size_t len;
-    int r;
-
-    if (!path)
-        return QL_OK;
-    if (strcmp(path, "default") == 0)
-        path = ql_config_string(t->config, "tenant", "mb_refstate");
-    if (*path == '\0')
-        return QL_OK;
-    r = ql_file_read(path, QL_TENANT_POLICY_MAX, &data, &len, err);
-    if (r == QL_OK)
-        r = ql_json_parse((const char *)data, len, QL_TENANT_POLICY_MAX, &policy, err);
-    if (r < 0)
-        return ql_fail_context(err, r, "measured boot policy");
-    *ret = ql_json_text_spaced(policy);
-    return *ret ? QL_OK : ql_fail_nomem(err);
-}
-
 static int read_all(struct ql_tenant *t, struct ql_policies *p, struct ql_err *err)
 {
     const struct ql_args *a = t->args;
@@ -205,7 +182,7 @@ static int read_all(struct ql_tenant *t, struct ql_policies *p, struct ql_err *e
     if (r == QL_OK)
         r = ql_file_keys_argument(a, &p->file_keys, err);
     if (r == QL_OK)
-        r = read_mb(t, &p->mb_policy, err);
+        r = ql_boot_policy_argument(t, &p->mb_policy, err);
     if (ql_arg_given(a, QL_ARG_RUNTIME_POLICY) || ql_arg_given(a, QL_ARG_ALLOWLIST) ||
         ql_arg_given(a, QL_ARG_IMA_KEY) || *p->runtime_policy_name != '\0')
         extra |= UINT32_C(1) << QL_IMA_PCR;

@@ -11,9 +11,11 @@
 #include "error.h"
 #include "file.h"
 #include "key.h"
-#include "pyrepr.h"
 #include "server.h"
 #include "tenant.h"
+
+/** Where the verifier keeps them. */
+#define COLLECTION "allowlists"
 
 enum {
     KEY_FILE_MAX = 64 * 1024,
@@ -179,40 +181,6 @@ static const char *policy_name(const struct ql_tenant *t)
     return name ? name : ql_arg(t->args, QL_ARG_ALLOWLIST_NAME);
 }
 
-static int no_answer(const struct ql_err *err)
-{
-    ql_say_error("%s", err->text);
-    return 1;
-}
-
-/* The answer as it came; where it is an error, once more as a record. */
-static int say_answer(const char *title, struct ql_reply *reply)
-{
-    ql_auto_free char *text = reply->body ? ql_pyrepr(reply->body) : NULL;
-    int status = reply->status;
-
-    if (title)
-        printf("%s command response: %d.\n", title, status);
-    printf("%s\n", text ? text : "{}");
-    if (status >= 400)
-        ql_say_error("%s", text ? text : "{}");
-    ql_reply_done(reply);
-    return status < 400 ? 0 : 1;
-}
-
-static int call(struct ql_tenant *t, unsigned method, const json_t *body, const char *title)
-{
-    ql_auto_free char *name = ql_url_encode(policy_name(t));
-    struct ql_reply reply = {0};
-    struct ql_err err = QL_ERR_INIT;
-
-    if (!name)
-        return 1;
-    if (ql_link_callf(t, &t->verifier, method, body, &reply, &err, "/allowlists/%s", name) < 0)
-        return no_answer(&err);
-    return say_answer(title, &reply);
-}
-
 static int send_policy(struct ql_tenant *t, unsigned method)
 {
     ql_auto(ql_policies_done) struct ql_policies p = {0};
@@ -223,13 +191,15 @@ static int send_policy(struct ql_tenant *t, unsigned method)
         ql_say_error("runtime_policy_name is required to add a runtime policy");
         return 1;
     }
-    if (ql_policies_read(t, &p, &err) < 0)
-        return no_answer(&err);
+    if (ql_policies_read(t, &p, &err) < 0) {
+        ql_say_error("%s", err.text);
+        return 1;
+    }
     body = json_pack("{s:s, s:s, s:s}", "tpm_policy", p.tpm_policy, "runtime_policy", p.runtime_policy,
                      "runtime_policy_key", p.runtime_policy_key);
     if (!body)
         return 1;
-    return call(t, method, body, NULL);
+    return ql_stored_call(t, method, COLLECTION, policy_name(t), body, NULL);
 }
 
 int ql_command_add_runtime(struct ql_tenant *t)
@@ -252,22 +222,18 @@ static bool is_named(const struct ql_tenant *t, const char *what)
 
 int ql_command_show_runtime(struct ql_tenant *t)
 {
-    return is_named(t, "show") ? call(t, QL_GET, NULL, "Show allowlist") : 1;
+    return is_named(t, "show") ? ql_stored_call(t, QL_GET, COLLECTION, policy_name(t), NULL, "Show allowlist")
+                               : 1;
 }
 
 int ql_command_delete_runtime(struct ql_tenant *t)
 {
-    return is_named(t, "delete") ? call(t, QL_DELETE, NULL, NULL) : 1;
+    return is_named(t, "delete") ? ql_stored_call(t, QL_DELETE, COLLECTION, policy_name(t), NULL, NULL) : 1;
 }
 
 int ql_command_list_runtime(struct ql_tenant *t)
 {
-    struct ql_reply reply = {0};
-    struct ql_err err = QL_ERR_INIT;
-
-    if (ql_link_callf(t, &t->verifier, QL_GET, NULL, &reply, &err, "/allowlists/") < 0)
-        return no_answer(&err);
-    return say_answer("list", &reply);
+    return ql_stored_call(t, QL_GET, COLLECTION, "", NULL, "list");
 }
 
 static void say_old(const char *name, const char *better)

@@ -150,6 +150,28 @@ int ql_command_add_allowlist(struct ql_tenant *t);
 int ql_command_show_allowlist(struct ql_tenant *t);
 int ql_command_delete_allowlist(struct ql_tenant *t);
 
+/* ---- boot.c ---- */
+
+/** The measured boot policy that the command line gives. @param[out] ret JSON text, untouched without; caller frees
+ * @retval QL_ENOTFOUND `default` and the option mb_refstate is empty @retval QL_EPARSE no JSON */
+int ql_boot_policy_argument(const struct ql_tenant *t, char **ret, struct ql_err *err);
+int ql_command_add_boot(struct ql_tenant *t);
+int ql_command_update_boot(struct ql_tenant *t);
+int ql_command_show_boot(struct ql_tenant *t);
+int ql_command_delete_boot(struct ql_tenant *t);
+int ql_command_list_boot(struct ql_tenant *t);
+
+/* ---- stored.c ---- */
+
+/**
+ * Call about a stored policy, and print the answer.
+ * @param collection "allowlists" or "mbpolicies"  @param name "": the list
+ * @param title of the line before the answer; NULL: no such line
+ * @return exit code
+ */
+int ql_stored_call(struct ql_tenant *t, unsigned method, const char *collection, const char *name,
+                   const json_t *body, const char *title);
+
 /* ---- keys.c ---- */
 
 /** Payload keys: K = U xor V. */

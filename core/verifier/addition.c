@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <string.h>
 
 #include "addition.h"
@@ -269,13 +270,22 @@ int ql_runtime_policy_read(const char *base64, size_t len, char **ret, size_t *r
     return QL_OK;
 }
 
+/* What Python calls false; null is none of it, the validator refuses that. */
+static bool is_false(const json_t *j)
+{
+    return json_is_false(j) || (json_is_object(j) && json_object_size(j) == 0) ||
+           (json_is_array(j) && json_array_size(j) == 0) ||
+           (json_is_string(j) && json_string_length(j) == 0) ||
+           (json_is_number(j) && fpclassify(json_number_value(j)) == FP_ZERO);
+}
+
 bool ql_mb_policy_is_empty(const char *text, size_t len)
 {
     ql_auto_json json_t *policy = NULL;
 
     return len == 0 ||
            (len <= EMPTY_POLICY_MAX && ql_json_parse(text, len, EMPTY_POLICY_MAX, &policy, NULL) == QL_OK &&
-            (json_is_null(policy) || (json_is_object(policy) && json_object_size(policy) == 0)));
+            is_false(policy));
 }
 
 static int take_runtime_policy(const json_t *body, const struct ql_addition_rules *rules,

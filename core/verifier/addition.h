@@ -60,7 +60,7 @@ void ql_addition_done(struct ql_addition *a);
  */
 int ql_runtime_policy_read(const char *base64, size_t len, char **ret, size_t *ret_len, bool *is_empty,
                            int64_t *generator, struct ql_err *err);
-/** True for measured boot policies that judge nothing: null, "", "{}". */
+/** True for measured boot policies that judge nothing: no text, and the JSON values {}, [], "", 0 and false. */
 bool ql_mb_policy_is_empty(const char *text, size_t len);
 /** The runtime policy that is stored when none was sent. */
 extern const char ql_empty_runtime_policy[];

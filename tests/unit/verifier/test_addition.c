@@ -210,8 +210,8 @@ static void runtime_policies_of_generator_1_are_empty(void **state)
 
 static void mb_policies_that_judge_nothing_are_empty(void **state)
 {
-    static const char *const empty[] = {"", "{}", " { } ", "null"}, *const full[] = {"{\"a\": 1}", "[]", "x",
-                                                                                     "7"};
+    static const char *const empty[] = {"", "{}", " { } ", "[]", "\"\"", "0", "0.0", "false"},
+                             *const full[] = {"{\"a\": 1}", "[0]", "x", "7", "null", "true", "\"0\""};
 
     (void)state;
     for (size_t i = 0; i < QL_ARRAY_LEN(empty); i++)
