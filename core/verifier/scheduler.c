@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When agents are polled. Each has a timer on a grid of its own, which began with its first poll; first polls are begun
- * in order, spread over the interval and no faster than the loop keeps up.
+ * When agents are polled. Each is polled on a grid of its own, which began with its first poll; first polls are begun
+ * in order, spread over the interval and no faster than the loop keeps up. The grids have common ticks, so that one
+ * wake-up of the loop, the workers and the store serves all agents of a tick; were they spread evenly, each poll would
+ * wake sleeping processes with cold caches.
  */
 #include "clock.h"
 #include "error.h"
@@ -9,9 +11,11 @@
 #include "verifier.h"
 
 enum {
-    TICK_MS = 10,   /* of the start queue */
-    LATE_MS = 20,   /* a tick later than this: the loop is busy, begin one poll only */
-    STUCK_S = 3600, /* something that is under way for so long beyond all deadlines was forgotten */
+    TICKS = 10,        /* in an interval, at least */
+    TICK_MAX_MS = 100, /* then there are more of them */
+    START_MS = 10,     /* a tick of the start queue */
+    LATE_MS = 20,      /* a tick later than this: the loop is busy, begin one poll only */
+    STUCK_S = 3600,    /* something that is under way for so long beyond all deadlines was forgotten */
 };
 
 int64_t ql_next_due(int64_t due_ns, int64_t interval_ns, int64_t now_ns)
@@ -22,6 +26,15 @@ int64_t ql_next_due(int64_t due_ns, int64_t interval_ns, int64_t now_ns)
     if (due_ns <= now_ns)
         due_ns += ((now_ns - due_ns) / interval_ns + 1) * interval_ns;
     return due_ns;
+}
+
+int64_t ql_tick_of(int64_t due_ns, int64_t interval_ns)
+{
+    int64_t longest = TICK_MAX_MS * QL_NS_PER_MS;
+    int64_t ticks = interval_ns / longest < TICKS ? TICKS : interval_ns / longest;
+    int64_t tick = interval_ns / ticks;
+
+    return tick > 0 ? (due_ns + tick / 2) / tick * tick : due_ns;
 }
 
 static void set_timer(struct ql_agent *a, int64_t due_ns)
@@ -53,17 +66,19 @@ void ql_schedule_after(struct ql_agent *a, int64_t ms)
 
 void ql_schedule_next(struct ql_agent *a)
 {
+    int64_t interval = a->verifier->poll.interval_ms * QL_NS_PER_MS;
+
     if (a->verifier->is_stopping)
         return;
     ql_schedule_cancel(a);
-    set_timer(a, ql_next_due(a->due_ns, a->verifier->poll.interval_ms * QL_NS_PER_MS, ql_mono_ns()));
+    set_timer(a, ql_tick_of(ql_next_due(a->due_ns, interval, ql_mono_ns()), interval));
 }
 
 static void set_start_timer(struct ql_verifier *v, int64_t now_ns)
 {
-    const struct timeval tick = ql_timeval(TICK_MS * QL_NS_PER_MS);
+    const struct timeval tick = ql_timeval(START_MS * QL_NS_PER_MS);
 
-    v->start_due_ns = now_ns + TICK_MS * QL_NS_PER_MS;
+    v->start_due_ns = now_ns + START_MS * QL_NS_PER_MS;
     if (evtimer_add(v->start_timer, &tick) != 0)
         ql_log(QL_ERROR, "schedule", "no memory for a timer; the watchdog tries again");
 }
@@ -87,8 +102,8 @@ static size_t per_tick(const struct ql_verifier *v)
 {
     int64_t rate = ql_config_int(v->config, "verifier", "start_rate");
     int64_t interval = v->poll.interval_ms > 0 ? v->poll.interval_ms : 1;
-    int64_t spread = (int64_t)v->start_count * TICK_MS / interval + 1;
-    int64_t most = rate * TICK_MS / 1000 + 1;
+    int64_t spread = (int64_t)v->start_count * START_MS / interval + 1;
+    int64_t most = rate * START_MS / 1000 + 1;
 
     return (size_t)(spread < most ? spread : most);
 }

@@ -125,6 +125,11 @@ int ql_scheduler_init(struct ql_verifier *v, struct ql_err *err);
 void ql_scheduler_stop(struct ql_verifier *v);
 /** Due time after @p due_ns on a grid of @p interval_ns that is later than @p now_ns. */
 int64_t ql_next_due(int64_t due_ns, int64_t interval_ns, int64_t now_ns);
+/**
+ * The common tick nearest to @p due_ns: there are ten in an interval of up to a second, and one each 100 ms or a little more
+ * in longer ones. A tick plus @p interval_ns is a tick again. An interval too short to be divided: @p due_ns itself.
+ */
+int64_t ql_tick_of(int64_t due_ns, int64_t interval_ns);
 
 /** poll.c: do what is next for an agent whose time has come. */
 void ql_poll(struct ql_agent *a);

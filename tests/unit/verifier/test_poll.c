@@ -44,6 +44,30 @@ static void due_times_keep_their_grid_and_skip_what_is_overdue(void **state)
     assert_int_equal(ql_next_due(0, 2 * s, 20 * s), 22 * s);
 }
 
+static void polls_of_a_fleet_share_ticks(void **state)
+{
+    static const int64_t intervals[] = {1, 37, 999999937, 1000000000, 1234567891, 2000000000, 3600000000000};
+    const int64_t ms = 1000000;
+
+    (void)state;
+    assert_int_equal(ql_tick_of(1234 * ms, 1000 * ms), 1200 * ms);
+    assert_int_equal(ql_tick_of(1250 * ms, 1000 * ms), 1300 * ms);
+    assert_int_equal(ql_tick_of(1234 * ms, 10000 * ms), 1200 * ms);
+    assert_int_equal(ql_tick_of(1234 * ms, 100 * ms), 1230 * ms);
+    assert_int_equal(ql_tick_of(1234, 0), 1234);
+    for (size_t i = 0; i < sizeof(intervals) / sizeof(intervals[0]); i++) {
+        int64_t due = ql_tick_of(INT64_C(86400123456789), intervals[i]);
+
+        for (int n = 0; n < 1000; n++) {
+            int64_t next = ql_tick_of(due + intervals[i], intervals[i]);
+
+            assert_true(next - due > intervals[i] - 100 &&
+                        next - due < intervals[i] + 100); /* what a division leaves over */
+            due = next;
+        }
+    }
+}
+
 static void quote_path_has_keylimes_parameters_in_their_order(void **state)
 {
     struct ql_agent a = {.api = QL_API(2, 1), .mask_text = "0x8400"};
@@ -147,6 +171,7 @@ int main(void)
         cmocka_unit_test(retry_waits_grow_as_powers_up_to_an_hour),
         cmocka_unit_test(retry_waits_stay_when_they_would_not_grow),
         cmocka_unit_test(due_times_keep_their_grid_and_skip_what_is_overdue),
+        cmocka_unit_test(polls_of_a_fleet_share_ticks),
         cmocka_unit_test(quote_path_has_keylimes_parameters_in_their_order),
         cmocka_unit_test(quote_path_that_does_not_fit_is_none),
         cmocka_unit_test(nonces_are_twenty_letters_and_digits_and_never_the_same),
