@@ -29,7 +29,7 @@ endforeach()
 add_custom_target(sample_configs ALL DEPENDS ${samples})
 
 # Units with the installed paths, users and folders.
-file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/share/systemd/*.service)
+file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/share/systemd/*.service ${CMAKE_SOURCE_DIR}/share/systemd/*.mount)
 foreach(unit ${units})
     get_filename_component(name ${unit} NAME)
     configure_file(${unit} ${CMAKE_BINARY_DIR}/systemd/${name} @ONLY)

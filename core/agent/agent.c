@@ -13,6 +13,7 @@
 #include "identity.h"
 #include "log.h"
 #include "paths.h"
+#include "payload.h"
 #include "privileged.h"
 #include "privileges.h"
 #include "registration.h"
@@ -81,6 +82,27 @@ static int close_evidence(struct ql_tpm **tpm, void *arg, struct ql_err *err)
     return QL_OK;
 }
 
+/** The folder of payloads. @param user  who the agent becomes; NULL: it stays who it is */
+static int open_secure(struct ql_agent *a, const struct ql_run_as *user, struct ql_err *err)
+{
+    ql_auto_free char *path = ql_path_join(a->dir, "secure");
+    const struct ql_secure_config config = {.path = path,
+                                            .size = ql_config_string(a->config, "agent", "secure_size"),
+                                            .is_insecure =
+                                                ql_config_bool(a->config, "agent", "enable_insecure_storage"),
+                                            .uid = user ? user->uid : geteuid(),
+                                            .gid = user ? user->gid : getegid()};
+    int r;
+
+    if (!a->payload_allowed)
+        return QL_OK;
+    r = path ? ql_secure_open(&config, &a->secure, err) : ql_fail_nomem(err);
+    if (r == QL_OK && !a->secure.is_tmpfs)
+        ql_log(QL_WARN, "payload", "enable_insecure_storage: payloads are kept in a plain folder, %s",
+               a->secure.path);
+    return r;
+}
+
 /** What needs root, and then root no more. */
 static int as_root(struct ql_agent *a, struct ql_err *err)
 {
@@ -95,6 +117,8 @@ static int as_root(struct ql_agent *a, struct ql_err *err)
         r = make_folder(a->dir, drop ? &user : NULL, err);
     if (r == 0)
         r = ql_state_dir_lock(a->start.state_dir, &a->lock_fd, err);
+    if (r == 0)
+        r = open_secure(a, drop ? &user : NULL, err);
     if (r == 0)
         r = ql_tpm_thread_run(a->tpm, open_evidence, a, err);
     if (r == 0) /* the firmware's UUID is readable by root alone */
@@ -304,6 +328,8 @@ static int prepare(struct ql_agent *a, struct ql_err *err)
         r = ql_agent_keys_setup(a, err);
     if (r == 0)
         r = ql_bootstrap_new(a->id, &a->bootstrap, err);
+    if (r == 0 && a->payload_allowed)
+        r = ql_payload_new(a, &a->payload, err);
     if (r == 0)
         r = ql_privileged_attach(a->privileged, err);
     if (r == 0)
@@ -315,11 +341,18 @@ static int prepare(struct ql_agent *a, struct ql_err *err)
     return r;
 }
 
+static void close_secure(struct ql_agent *a)
+{
+    if (!ql_secure_close(&a->secure))
+        ql_log(QL_INFO, "payload", "the secure folder stays mounted: root was given up");
+}
+
 static void agent_done(struct ql_agent *a)
 {
     ql_tpm_thread_free(a->tpm); /* answers what is still waiting, so the server goes later */
     ql_registration_free(a->registration);
     ql_http_server_free(a->server);
+    ql_payload_free(a->payload);
     ql_revocation_free(a->revocation);
     ql_privileged_free(a->privileged);
     for (size_t i = 0; i < QL_ARRAY_LEN(a->signals); i++)
@@ -333,6 +366,7 @@ static void agent_done(struct ql_agent *a)
     ql_tls_unref(a->tls);
     ql_key_free(a->nk);
     ql_registry_free(a->registry);
+    close_secure(a);
     free(a->dir);
     free(a->id);
     free(a->host);

@@ -13,6 +13,7 @@
 #include "device.h"
 #include "evidence_set.h"
 #include "program.h"
+#include "secure.h"
 #include "server.h"
 #include "tpm_thread.h"
 
@@ -64,6 +65,9 @@ struct ql_agent {
     struct event *signals[3], *drain;
     int64_t drain_until_ns; /**< monotonic; 0: not ending */
     bool payload_allowed;
+    struct ql_secure secure;            /**< path is NULL when no payload is taken */
+    bool secure_group;                  /**< the group of `secure` may read payloads */
+    struct ql_payload *payload;         /**< NULL: none is taken */
     const char *try_action, *try_event; /**< --test-action; NULL: not asked for */
     int exit_code;
 };

@@ -6,6 +6,7 @@
 #include "encode.h"
 #include "error.h"
 #include "log.h"
+#include "payload.h"
 
 void ql_agent_get_pubkey(struct ql_http_req *req, void *arg)
 {
@@ -95,8 +96,10 @@ static void combined(const struct ql_agent *a)
         ql_log(QL_WARN, "keys",
                "bootstrap key derived; its payload of %zu bytes is shorter than IV and tag (%d)", len,
                QL_PAYLOAD_MIN);
-    else
-        ql_log(QL_INFO, "keys", "bootstrap key derived; its payload of %zu bytes is kept encrypted", len);
+    else {
+        ql_log(QL_INFO, "keys", "bootstrap key derived; a payload of %zu bytes came with it", len);
+        ql_payload_take(a->payload, ql_bootstrap_key(a->bootstrap), payload, len);
+    }
 }
 
 void ql_agent_post_ukey(struct ql_http_req *req, void *arg)

@@ -6,6 +6,7 @@
 #include "error.h"
 #include "file.h"
 #include "parse.h"
+#include "payload.h"
 #include "version.h"
 
 #define TEXT(n, p, h)                                                                                        \
@@ -58,7 +59,12 @@ static const struct ql_option AGENT[] = {
     LIST("trusted_client_ca", "default", "CAs whose clients may call; default: cv_ca/cacert.crt"),
     TEXT("enc_keyname", "derived_tci_key", "file that gets the payload's key"),
     TEXT("dec_payload_file", "decrypted_payload", "file that gets the decrypted payload"),
-    TEXT("secure_size", "1m", "size of the secure mount: digits and k, m, g or %"),
+    TEXT("secure_size", "1m",
+         "size of the tmpfs for payloads at keylime_dir/secure, and bytes that a payload may unpack to: "
+         "digits and "
+         "k, m, g or %"),
+    FLAG("enable_insecure_storage", "false",
+         "keep payloads in a plain folder instead of a tmpfs: secrets reach the disk"),
     FLAG("extract_payload_zip", "true", "unzip a payload that is a ZIP archive"),
     FLAG("enable_revocation_notifications", "false",
          "listen for revocations over ZeroMQ; not offered, verifiers post them"),
@@ -83,6 +89,8 @@ static const struct ql_option AGENT[] = {
     TEXT("action_runner_path", "",
          "program that runs actions in Lua and shared objects; empty: the installation's"),
     TEXT("payload_script", "autorun.sh", "script of a payload to run; empty: none"),
+    NUMBER("payload_script_timeout", 0, 604800, "0", "seconds after which payload_script is killed; 0: none"),
+    TEXT("unpack_path", "", "program that unpacks payloads; empty: the installation's"),
     FLAG("enable_insecure_payload", "false", "take payloads without mTLS"),
     FLAG("allow_payload_revocation_actions", "true", "run actions that came with a payload"),
     {.name = "tpm_hash_alg",
@@ -252,6 +260,8 @@ static bool host_ok(const char *text)
 int ql_agent_check_options(const struct ql_agent *a, struct ql_err *err)
 {
     static const char *const hosts[] = {"ip", "contact_ip", "registrar_ip"};
+    uint64_t bytes;
+    int r;
 
     for (size_t i = 0; i < QL_ARRAY_LEN(hosts); i++) {
         const char *text = ql_config_string(a->config, "agent", hosts[i]);
@@ -259,6 +269,11 @@ int ql_agent_check_options(const struct ql_agent *a, struct ql_err *err)
         if (!host_ok(text) && !(i == 0 && strcmp(text, "*") == 0))
             return ql_fail(err, QL_ERANGE, "%s \"%s\" is neither an address nor a host name", hosts[i], text);
     }
+    r = ql_payload_check_options(a->config, err);
+    if (r == QL_OK)
+        r = ql_secure_size(ql_config_string(a->config, "agent", "secure_size"), &bytes, err);
+    if (r < 0)
+        return r;
     if (!ql_config_bool(a->config, "agent", "enable_agent_mtls") &&
         !ql_config_bool(a->config, "agent", "enable_insecure_payload") &&
         *ql_config_string(a->config, "agent", "payload_script") != '\0')

@@ -20,3 +20,8 @@ const char *ql_actiond_path(const char *option)
 {
     return *option != '\0' ? option : QL_INSTALL_LIBEXEC "/quicklime-actiond";
 }
+
+const char *ql_unpack_path(const char *option)
+{
+    return *option != '\0' ? option : QL_INSTALL_LIBEXEC "/quicklime-unpack";
+}

@@ -8,5 +8,7 @@ const char *ql_plugin_dir(const char *option);
 const char *ql_worker_path(const char *option);
 /** @return @p option, or the installed quicklime-actionrunner when it is empty. Static or borrowed. */
 const char *ql_action_runner_path(const char *option);
+/** @return @p option, or the installed quicklime-unpack when it is empty. Static or borrowed. */
+const char *ql_unpack_path(const char *option);
 /** @return @p option, or the installed quicklime-actiond when it is empty. Static or borrowed. */
 const char *ql_actiond_path(const char *option);

@@ -215,7 +215,8 @@ class Lab:
                 "registrar_port": self.ports["registrar"], "tcti": self.tcti,
                 "trusted_client_ca": [str(self.ca / "cacert.crt")], "plugin_dir": str(self.plugins), "run_as": "",
                 "action_runner_path": str(self.bin / "quicklime-actionrunner"),
-                "actiond_path": str(self.bin / "quicklime-actiond")}
+                "actiond_path": str(self.bin / "quicklime-actiond"),
+                "unpack_path": str(self.bin / "quicklime-unpack"), "enable_insecure_storage": True}
         rows.update(options)
         folder = self.dir / f"{name}.d"
         folder.mkdir(exist_ok=True)

@@ -152,7 +152,8 @@ class Agent:
         settings = {"uuid": UUID, "port": self.port, "contact_port": self.port, "registrar_port": registrar_port,
                     "run_as": "", "tcti": tpm.tcti if tpm else "device:/nonexistent",
                     "trusted_client_ca": pki.folder / "ca.crt", "exponential_backoff_initial_delay": 200,
-                    "exponential_backoff_max_delay": 400, **dict(options)}
+                    "exponential_backoff_max_delay": 400, "enable_insecure_storage": "true",
+                    **dict(options)}
         args = [BIN / "quicklime-agent", "--config-dir", folder, "--state-dir", folder]
         for name, value in settings.items():
             group = "" if "." in name else "agent."
@@ -505,7 +506,7 @@ def test_bootstrap_key_from_u_and_v(agent, tmp_path):
                                                   "payload": payload}) == (200, "Success", None)
     assert agent.results("/v2.6/keys/verify?challenge=abc") == {"hmac": hmac.new(k, b"abc", "sha384").hexdigest()}
     log = agent.process.text()
-    assert "payload of 100 bytes is kept encrypted" in log
+    assert "payload of 100 bytes refused: it cannot be decrypted by its key" in log
     for secret in (k, u, v):
         assert secret.hex() not in log and base64.b64encode(secret).decode() not in log
 
