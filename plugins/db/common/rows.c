@@ -167,7 +167,11 @@ int sv_scan(void *plugin, void *at, const struct ql_table *t, const char *index,
     enum {
         FEW = 100 /* rows that are fetched at once */
     };
-    struct sv_shape shape = {.op = SV_SCAN, .table = t, .has_limit = limit && limit <= INT64_MAX};
+    struct sv_shape shape = {.op = SV_SCAN,
+                             .table = t,
+                             .has_limit = !limit || limit > INT64_MAX ? 0
+                                          : limit <= FEW              ? 1
+                                                                      : 2};
     struct sv_input in = {.row = from, .extra = {sv_int(shape.has_limit ? (int64_t)limit : 0)}};
     struct sv_rows rows = {.fn = fn, .arg = arg, .is_long = !limit || limit > FEW};
     struct sv_db *db = at;

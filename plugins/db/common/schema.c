@@ -210,7 +210,7 @@ static int create_table(struct sv_db *db, const struct ql_table *t, struct ql_er
     }
     if (t->lease && !sv_dialect.ddl_in_txn)
         sv_add(&s, ",KEY lease_holder(lease_owner)");
-    sv_add(&s, ")%s", sv_drv_table_options(t));
+    sv_add(&s, ")%s", sv_drv_table_options(db, t));
     return exec_made(db, &s, err);
 }
 
@@ -319,7 +319,7 @@ static int create_own(struct sv_db *db, struct ql_err *err)
         int r;
 
         sv_add(&s, "CREATE TABLE IF NOT EXISTS %s(name %s NOT NULL PRIMARY KEY,%s)%s", tables[i][0],
-               sv_drv_type(QL_COL_TEXT, true), tables[i][1], sv_drv_table_options(NULL));
+               sv_drv_type(QL_COL_TEXT, true), tables[i][1], sv_drv_table_options(db, NULL));
         r = exec_made(db, &s, err);
         if (r < 0)
             return r;

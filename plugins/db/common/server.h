@@ -57,6 +57,7 @@ struct sv_dialect {
     bool ddl_in_txn;         /**< what CREATE and ALTER do can be rolled back */
     const char *same;        /**< equal, where null equals null */
     const char *nulls;       /**< after each column of an order and an index: nulls come first */
+    const char *lock_read;   /**< after a read of few rows: what it saw stays true until the commit */
     const char *now_ms;      /**< milliseconds since the epoch by the server's clock */
     const char *find_table;  /**< of tables there: those named :1, else any: ours first */
     const char *find_type;   /**< type of column :2 of table :1 */
@@ -91,7 +92,7 @@ struct sv_shape {
     uint64_t mask;                /**< update: columns written; scan: values of `from` that are null */
     uint32_t op;
     uint32_t has_from;  /**< scan: starts at a place */
-    uint32_t has_limit; /**< scan */
+    uint32_t has_limit; /**< scan; 2: of many rows */
     uint32_t cond_count;
     uint32_t cond[SV_COND_MAX]; /**< columns */
 };
@@ -192,7 +193,7 @@ const char *sv_drv_type(uint32_t type, bool is_indexed);
 /** Does a stored column of type @p found do for @p type? */
 bool sv_drv_type_fits(const char *found, uint32_t type);
 /** What follows a table's columns. */
-const char *sv_drv_table_options(const struct ql_table *t);
+const char *sv_drv_table_options(const struct sv_db *db, const struct ql_table *t);
 
 static inline int sv_nomem(const struct ql_host *host, struct ql_err *err)
 {

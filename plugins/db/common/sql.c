@@ -317,6 +317,8 @@ static void sql_scan(struct making *m)
         sv_add(&m->text, " LIMIT ");
         extra(m, 0, QL_COL_INT);
     }
+    if (shape->has_limit == 1)
+        sv_add(&m->text, "%s", sv_dialect.lock_read);
 }
 
 /* Extras of claims: 0 owner, 1 time to live, 2 how many, 3 claim number. */
@@ -462,6 +464,7 @@ int sv_sql(struct sv_db *db, struct sv_stmt *s, struct ql_err *err)
         sv_add(&m.text, " FROM ");
         table(&m);
         where_key(&m);
+        sv_add(&m.text, "%s", sv_dialect.lock_read);
         break;
     case SV_INSERT:
         sql_insert(&m);

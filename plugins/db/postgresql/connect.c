@@ -15,6 +15,7 @@ const struct sv_dialect sv_dialect = {
     .ddl_in_txn = true,
     .same = " IS NOT DISTINCT FROM ",
     .nulls = " NULLS FIRST",
+    .lock_read = "", /* the isolation level sees to it */
     .now_ms = "floor(extract(epoch FROM statement_timestamp())*1000)::bigint",
     .find_table = "SELECT relname::text FROM pg_catalog.pg_class WHERE relkind IN ('r','p','f') AND "
                   "relnamespace=(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname=current_schema()) "
@@ -48,8 +49,9 @@ bool sv_drv_type_fits(const char *found, uint32_t type)
     return !strcmp(found, type == QL_COL_INT ? "bigint" : type == QL_COL_BYTES ? "bytea" : "text");
 }
 
-const char *sv_drv_table_options(const struct ql_table *t)
+const char *sv_drv_table_options(const struct sv_db *db, const struct ql_table *t)
 {
+    (void)db;
     /* Rows with leases are written at every attestation: room beside them spares their indexes. */
     return t && t->lease ? " WITH (fillfactor=80)" : "";
 }
