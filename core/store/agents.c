@@ -45,20 +45,17 @@
     F(JSON, clock, "tpm_clockinfo", 1)                                                                       \
     F(BYTES, state, "state", 1)                                                                              \
     F(INT0, state_number, "state_number", 1)                                                                 \
-    F(JSON, options, "options", 1)
+    F(JSON, options, "options", 1)                                                                           \
+    F(TEXT, lease_owner, "lease_owner", 1)                                                                   \
+    F(INT0, lease_until, "lease_until", 1)                                                                   \
+    F(INT0, claim_no, "claim_no", 1)
 
 #define AGENT_FIELD(kind, member, column, since)  QL_FIELD(struct ql_agent_row, kind, member)
 #define AGENT_NUMBER(kind, member, column, since) AGENT_##member,
 
 static const struct ql_field fields[] = {AGENT_FIELDS(AGENT_FIELD)};
 
-static const struct ql_column columns[] = {
-    AGENT_FIELDS(QL_FIELD_COLUMN)
-    /* Written by claims alone. */
-    {"lease_owner", QL_COL_TEXT, 1},
-    {"lease_until", QL_COL_INT, 1},
-    {"claim_no", QL_COL_INT, 1},
-};
+static const struct ql_column columns[] = {AGENT_FIELDS(QL_FIELD_COLUMN)};
 
 /* Number of each member's column. */
 enum {
@@ -122,7 +119,7 @@ int ql_agents_get(struct ql_txn *t, const char *agent_id, struct ql_agent_row *r
 
 int ql_agents_insert(struct ql_txn *t, const struct ql_agent_row *row, struct ql_err *err)
 {
-    struct ql_value values[QL_ARRAY_LEN(columns)] = {0}; /* no lease */
+    struct ql_value values[QL_ARRAY_LEN(columns)] = {0};
     int r;
 
     ql_fields_values(fields, QL_ARRAY_LEN(fields), row, values);
@@ -196,7 +193,10 @@ int ql_agents_each(struct ql_txn *t, ql_agent_fn fn, void *arg, size_t *skipped,
 int ql_agents_progress_put(struct ql_txn *t, const struct ql_agent_progress *p, struct ql_err *err)
 {
     struct ql_value values[QL_ARRAY_LEN(columns)] = {0};
-    struct ql_cond only_if = {.column = AGENT_generation, .value = ql_int(p->generation)};
+    const struct ql_cond only_if[] = {
+        {.column = AGENT_generation, .value = ql_int(p->generation)},
+        {.column = AGENT_claim_no, .value = ql_int(p->claim_no)},
+    };
     uint64_t mask = BIT(AGENT_operational_state) | BIT(AGENT_attestation_count) |
                     BIT(AGENT_last_received_quote) | BIT(AGENT_last_successful_attestation) |
                     BIT(AGENT_hash_alg) | BIT(AGENT_enc_alg) | BIT(AGENT_sign_alg);
@@ -222,5 +222,55 @@ int ql_agents_progress_put(struct ql_txn *t, const struct ql_agent_progress *p, 
         values[AGENT_state_number] = ql_int(p->state_number);
         mask |= BIT(AGENT_state) | BIT(AGENT_state_number);
     }
-    return ql_txn_put(t, &ql_agents_table, QL_PUT_UPDATE, values, mask, &only_if, 1, err);
+    return ql_txn_put(t, &ql_agents_table, QL_PUT_UPDATE, values, mask, only_if, p->claim_no ? 2 : 1, err);
+}
+
+/* ---- marks ---- */
+
+struct marking {
+    ql_mark_fn fn;
+    void *arg;
+};
+
+static const char *text_of(const struct ql_value *v)
+{
+    return v->type == QL_COL_TEXT ? v->data : NULL;
+}
+
+static int64_t int_of(const struct ql_value *v, int64_t absent)
+{
+    return v->type == QL_COL_INT ? v->i : absent;
+}
+
+static int visit_mark(void *arg, const struct ql_value *row, uint32_t column_count)
+{
+    const struct marking *g = arg;
+    struct ql_agent_mark m;
+
+    if (column_count < QL_ARRAY_LEN(columns) || !text_of(&row[AGENT_agent_id]))
+        return 0; /* cannot be read: ql_agents_each() counts it */
+    m = (struct ql_agent_mark){
+        .agent_id = text_of(&row[AGENT_agent_id]),
+        .verifier_id = text_of(&row[AGENT_verifier_id]),
+        .lease_owner = text_of(&row[AGENT_lease_owner]),
+        .generation = int_of(&row[AGENT_generation], 0),
+        .operational_state = int_of(&row[AGENT_operational_state], 0),
+        .severity_level = int_of(&row[AGENT_severity_level], -1),
+    };
+    return g->fn(g->arg, &m);
+}
+
+int ql_agents_mark(struct ql_txn *t, const char *agent_id, ql_mark_fn fn, void *arg, struct ql_err *err)
+{
+    struct marking g = {.fn = fn, .arg = arg};
+    struct ql_value key = ql_text(agent_id);
+
+    return ql_txn_get(t, &ql_agents_table, &key, visit_mark, &g, err);
+}
+
+int ql_agents_marks(struct ql_txn *t, ql_mark_fn fn, void *arg, struct ql_err *err)
+{
+    struct marking g = {.fn = fn, .arg = arg};
+
+    return ql_txn_scan(t, &ql_agents_table, NULL, NULL, 0, 0, visit_mark, &g, err);
 }

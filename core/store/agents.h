@@ -43,6 +43,10 @@ struct ql_agent_row {
     size_t state_len;
     int64_t state_number; /**< raised with each new state */
     char *options;        /**< JSON: the agent's own options for validators */
+    char *lease_owner;    /**< member (members.h) that polls it; NULL: none */
+    int64_t lease_until;  /**< not used: the member's own lease says it. 0: null */
+    int64_t
+        claim_no; /**< claim number of the member when the agent became its own; 0: null. Grows with each take-over */
 };
 
 extern const struct ql_table ql_agents_table;
@@ -67,10 +71,23 @@ int ql_agents_delete(struct ql_txn *t, const char *agent_id, struct ql_err *err)
 typedef int (*ql_agent_fn)(void *arg, struct ql_agent_row *row);
 int ql_agents_each(struct ql_txn *t, ql_agent_fn fn, void *arg, size_t *skipped, struct ql_err *err);
 
+/** Who polls an agent, and whether its row has changed: a row without its large columns. Texts are borrowed. */
+struct ql_agent_mark {
+    const char *agent_id, *verifier_id, *lease_owner; /**< the last two: NULL for null */
+    int64_t generation, operational_state, severity_level;
+};
+/** @return 0 to go on, 1 to stop, negative to stop with that error */
+typedef int (*ql_mark_fn)(void *arg, const struct ql_agent_mark *m);
+/** @retval QL_ENOTFOUND */
+int ql_agents_mark(struct ql_txn *t, const char *agent_id, ql_mark_fn fn, void *arg, struct ql_err *err);
+/** All, in order of id. */
+int ql_agents_marks(struct ql_txn *t, ql_mark_fn fn, void *arg, struct ql_err *err);
+
 /** Progress of one attestation: what write-behind stores, at most one record an agent. */
 struct ql_agent_progress {
     const char *agent_id;
     int64_t generation; /**< must match the stored one; else the record is dropped */
+    int64_t claim_no;   /**< the same; 0: agents are not shared by lease */
     int64_t operational_state;
     int64_t attestation_count, last_received_quote, last_successful_attestation;
     const char *hash_alg, *enc_alg, *sign_alg;

@@ -41,6 +41,20 @@ static int read_counter(void *arg, const struct ql_value *row, uint32_t column_c
     return 0;
 }
 
+int ql_counter_last(struct ql_txn *t, const char *name, int64_t *ret, struct ql_err *err)
+{
+    struct ql_value key = ql_text(name);
+    int64_t value = 0;
+    int r = ql_txn_get(t, &ql_counters_table, &key, read_counter, &value, err);
+
+    if (r == QL_EPARSE)
+        return ql_fail(err, r, "counter %s cannot be read", name);
+    if (r < 0 && r != QL_ENOTFOUND)
+        return r;
+    *ret = value;
+    return QL_OK;
+}
+
 int ql_counter_next(struct ql_txn *t, const char *name, int64_t *ret, struct ql_err *err)
 {
     struct ql_value row[] = {ql_text(name), ql_null()};

@@ -20,6 +20,9 @@ extern const struct ql_table ql_changes_table, ql_counters_table;
  */
 int ql_counter_next(struct ql_txn *t, const char *name, int64_t *ret, struct ql_err *err);
 
+/** The number given last, 0: none yet. */
+int ql_counter_last(struct ql_txn *t, const char *name, int64_t *ret, struct ql_err *err);
+
 /** @param kind "agent" or "policy" @param id  the agent's id, "KIND/NAME" of a policy */
 int ql_changes_add(struct ql_txn *t, const char *kind, const char *id, struct ql_err *err);
 

@@ -18,7 +18,8 @@
     F(INT, created_ns, "created_ns", 1)                                                                      \
     F(INT, expires_ns, "expires_ns", 1)                                                                      \
     F(JSON, pending, "pending", 1)                                                                           \
-    F(INT0, attempts, "attempts", 1)
+    F(INT0, attempts, "attempts", 1)                                                                         \
+    F(TEXT, verifier_id, "verifier_id", 2)
 
 #define OUTBOX_FIELD(kind, member, column, since) QL_FIELD(struct ql_outbox_row, kind, member)
 

@@ -19,6 +19,7 @@ struct ql_outbox_row {
     int64_t created_ns, expires_ns;
     char *pending; /**< JSON array: names of actions that have not finished with it */
     int64_t attempts;
+    char *verifier_id; /**< uuid of the verifiers that deliver it; NULL: any (rows of schema 1) */
 };
 extern const struct ql_table ql_outbox_table;
 

@@ -69,6 +69,17 @@ int ql_txn_scan(struct ql_txn *t, const struct ql_table *table, const char *inde
                 const struct ql_value *from, uint32_t from_count, uint64_t limit, ql_row_fn fn, void *arg,
                 struct ql_err *err);
 
+/**
+ * Leases of a table that has them, by the database's clock; the rules are those of `claim`, `renew` and `yield` in
+ * <quicklime/store.h>. A lease is this process's only after the commit.
+ */
+int ql_txn_claim(struct ql_txn *t, const struct ql_table *table, const char *owner, int64_t ttl_ms,
+                 uint32_t max, ql_row_fn fn, void *arg, struct ql_err *err);
+int ql_txn_renew(struct ql_txn *t, const struct ql_table *table, const char *owner, int64_t ttl_ms,
+                 uint64_t *ret_count, struct ql_err *err);
+int ql_txn_yield(struct ql_txn *t, const struct ql_table *table, const struct ql_value *key,
+                 const char *owner, struct ql_err *err);
+
 /** Values for rows. */
 static inline struct ql_value ql_int(int64_t i)
 {

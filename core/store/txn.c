@@ -160,3 +160,40 @@ int ql_txn_scan(struct ql_txn *t, const struct ql_table *table, const char *inde
 
     return judge_rows(t, r, &v, &own, err);
 }
+
+int ql_txn_claim(struct ql_txn *t, const struct ql_table *table, const char *owner, int64_t ttl_ms,
+                 uint32_t max, ql_row_fn fn, void *arg, struct ql_err *err)
+{
+    struct visit v = {.t = t, .fn = fn, .arg = arg};
+    struct ql_err own = QL_ERR_INIT;
+    int r = check_write(t, table, NULL, 0, NULL, 0, &own);
+
+    if (r == QL_OK)
+        r = t->backend->claim(t->plugin, t->db, table, owner, ttl_ms, max, visit_row, &v, &own);
+    return judge_rows(t, r, &v, &own, err);
+}
+
+int ql_txn_renew(struct ql_txn *t, const struct ql_table *table, const char *owner, int64_t ttl_ms,
+                 uint64_t *ret_count, struct ql_err *err)
+{
+    struct ql_err own = QL_ERR_INIT;
+    uint64_t count = 0;
+    int r = check_write(t, table, NULL, 0, NULL, 0, &own);
+
+    if (r == QL_OK)
+        r = t->backend->renew(t->plugin, t->db, table, owner, ttl_ms, &count, &own);
+    if (r == QL_OK)
+        *ret_count = count;
+    return judge(t, r, &own, err);
+}
+
+int ql_txn_yield(struct ql_txn *t, const struct ql_table *table, const struct ql_value *key,
+                 const char *owner, struct ql_err *err)
+{
+    struct ql_err own = QL_ERR_INIT;
+    int r = check_write(t, table, key, table->key_count, NULL, 0, &own);
+
+    if (r == QL_OK)
+        r = t->backend->yield(t->plugin, t->db, table, key, owner, &own);
+    return judge(t, r, &own, err);
+}

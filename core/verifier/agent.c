@@ -328,6 +328,7 @@ int ql_agent_add(struct ql_verifier *v, const struct ql_loaded *loaded, struct q
         return ql_fail_nomem(err);
     a->verifier = v;
     a->generation = loaded->row.generation;
+    a->claim_no = loaded->row.claim_no;
     a->state = loaded->row.operational_state;
     a->severity = -1;
     a->ask_full = true;
@@ -360,6 +361,7 @@ void ql_agent_progress(const struct ql_agent *a, bool clock, bool pubkey, bool k
     const struct ql_agent_progress p = {
         .agent_id = a->id,
         .generation = a->generation,
+        .claim_no = a->claim_no,
         .operational_state = a->state,
         .attestation_count = a->attestation_count,
         .last_received_quote = a->last_received_quote,

@@ -56,11 +56,12 @@ struct ql_agent {
     TAILQ_ENTRY(ql_agent) starting; /**< in the queue of first polls */
     struct ql_verifier *verifier;
     char id[81];
-    int64_t generation;
-    int64_t state; /**< enum ql_agent_state, as shown */
+    int64_t generation, claim_no; /**< of its row; what does not match is not stored */
+    int64_t state;                /**< enum ql_agent_state, as shown */
     struct event *timer;
     int64_t due_ns; /**< monotonic time of the poll that the timer waits for */
-    bool is_starting, is_deleting;
+    bool is_starting;
+    bool is_deleting; /**< an order is being carried out: nothing is asked of it until that is decided */
     struct ql_op *op;
 
     struct ql_peer *peer; /**< NULL: not connected yet, or dropped */

@@ -9,6 +9,7 @@
 #include "addition.h"
 #include "encode.h"
 #include "error.h"
+#include "leases.h"
 #include "log.h"
 #include "notifier.h"
 #include "policies.h"
@@ -217,7 +218,9 @@ static int store_all(struct ql_txn *t, void *arg, struct ql_err *err)
     if (r < 0 || g->http)
         return r;
     ql_loaded_done(&g->loaded);
-    r = ql_agents_insert(t, &g->a.row, err);
+    r = ql_leases_assign(g->verifier, t, &g->a.row, err);
+    if (r == QL_OK)
+        r = ql_agents_insert(t, &g->a.row, err);
     if (r == QL_OK)
         r = ql_lifecycle_insert(t, g->verifier, &g->a.row, "registration", "agent.added", err);
     return r == QL_OK ? ql_loaded_get(t, g->agent_id, &g->loaded, err) : r;
@@ -236,7 +239,9 @@ static void stored(int result, const struct ql_err *err, void *arg)
         g->loaded.row.v = ql_steal(g->sealed_v);
         g->loaded.row.v_len = g->sealed_v_len;
     }
-    if (ql_agent_add(g->verifier, &g->loaded, &a, &why) == QL_OK)
+    if (!ql_leases_own(g->verifier, &g->loaded.row))
+        ; /* another verifier reads of it in a moment */
+    else if (ql_agent_add(g->verifier, &g->loaded, &a, &why) == QL_OK)
         ql_schedule_after(a, 0);
     else
         ql_row_fail(g->verifier, &g->loaded.row, why.text);
@@ -266,7 +271,13 @@ static int seal(struct adding *g, struct ql_err *err)
 static int complete_row(struct adding *g, struct ql_err *err)
 {
     struct ql_agent_row *row = &g->a.row;
+    uint32_t start;
 
+    /* One that is added again must not have generations that another verifier still has under way. */
+    if (g->verifier->leases) {
+        ql_random(&start, sizeof start);
+        row->generation = (int64_t)start + 1;
+    }
     row->ak_tpm = ql_steal(g->checked.ak);
     row->ak_tpm_len = g->checked.ak_len;
     row->mask = g->a.mask | g->checked.mask;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "leases.h"
 #include "log.h"
 #include "notifier.h"
 #include "policies.h"
@@ -196,8 +197,14 @@ static int change_state(struct ql_txn *t, struct ordering *g, int64_t state, str
 
     if (r < 0 || g->outcome != ORDER_DONE)
         return r;
+    /* Polled by another verifier: it goes on as it is. */
+    if (state == QL_STATE_START && !ql_leases_own(g->verifier, row) &&
+        ql_state_is_live(row->operational_state))
+        return QL_OK;
     before = row->generation;
     r = ql_live_apply(g->live, row, err);
+    if (r == QL_OK && state == QL_STATE_START)
+        r = ql_leases_assign(g->verifier, t, row, err);
     row->operational_state = state;
     row->generation = before + 1;
     if (r == QL_OK)
@@ -254,7 +261,11 @@ static void started(int result, const struct ql_err *err, void *arg)
 
     if (order_failed(g, result, err))
         return;
-    if (ql_agent_add(g->verifier, &g->loaded, &a, &why) < 0) {
+    if (!ql_leases_own(g->verifier, &g->loaded.row)) {
+        forget(g);
+    } else if (ql_agent_add(g->verifier, &g->loaded, &a, &why) == QL_OK) {
+        ql_schedule_after(a, 0);
+    } else {
         ql_log(QL_ERROR, "api", "agent=%s: cannot be polled: %s", g->agent_id, why.text);
         ql_row_fail(g->verifier, &g->loaded.row, why.text);
         ql_req_replyf(g->req, 400, "Exception error: %s", why.text);
@@ -262,7 +273,6 @@ static void started(int result, const struct ql_err *err, void *arg)
     }
     ql_log(QL_INFO, "api", "agent=%s by=%s: reactivated", g->agent_id, ql_req_client_name(g->req));
     ql_outbox_runner_wake(g->verifier->outbox);
-    ql_schedule_after(a, 0);
     ql_req_reply(g->req, 200, "Success", NULL);
 }
 

@@ -53,6 +53,19 @@ static void submit(struct viewing *g, ql_txn_fn fn, ql_txn_done done)
         ql_api_store_failed(g->req, r, &err);
 }
 
+static json_t *status(const struct viewing *g, const struct ql_agent_row *row)
+{
+    json_t *j = ql_status_object(row, g->interval_s);
+
+    if (j && g->verifier->leases &&
+        json_object_set_new(j, "polled_by", row->lease_owner ? json_string(row->lease_owner) : json_null()) !=
+            0) {
+        json_decref(j);
+        return NULL;
+    }
+    return j;
+}
+
 /* ---- one ---- */
 
 static int read_one(struct ql_txn *t, void *arg, struct ql_err *err)
@@ -67,7 +80,7 @@ static int read_one(struct ql_txn *t, void *arg, struct ql_err *err)
         return QL_OK;
     if (r < 0)
         return r;
-    g->results = ql_status_object(&row, g->interval_s);
+    g->results = status(g, &row);
     ql_agent_row_done(&row);
     return g->results ? QL_OK : ql_fail_nomem(err);
 }
@@ -112,7 +125,7 @@ static int add_agent(void *arg, struct ql_agent_row *row)
     if (g->verifier_id && (!row->verifier_id || strcmp(row->verifier_id, g->verifier_id) != 0))
         return 0;
     if (g->is_bulk)
-        r = json_object_set_new(g->results, row->agent_id, ql_status_object(row, g->interval_s));
+        r = json_object_set_new(g->results, row->agent_id, status(g, row));
     else
         r = json_array_append_new(g->results, json_pack("[s]", row->agent_id));
     return r == 0 ? 0 : QL_ENOMEM;

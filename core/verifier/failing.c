@@ -65,6 +65,7 @@ static int add_notification(struct ql_txn *t, struct ql_failing *f, const struct
         .metadata = row->meta_data,
         .message = text,
         .created_ns = f->time_ns,
+        .verifier_id = row->verifier_id,
         .expires_ns = f->expires_ns,
     };
 
@@ -87,7 +88,7 @@ int ql_failing_write(struct ql_txn *t, void *arg, struct ql_err *err)
         return QL_OK;
     if (r < 0)
         return r;
-    if (row.generation == f->generation) {
+    if (row.generation == f->generation && row.claim_no == f->claim_no) {
         r = update_row(f, &row, err);
         if (r == QL_OK)
             r = ql_agents_update(t, &row, f->generation, err);
@@ -102,13 +103,14 @@ int ql_failing_write(struct ql_txn *t, void *arg, struct ql_err *err)
 
 char *ql_failing_line(const struct ql_failing *f)
 {
-    ql_auto_json json_t *j = json_pack(
-        "{s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:I}", "agent_id", f->id, "generation",
-        (json_int_t)f->generation, "state", (json_int_t)f->state, "severity", (json_int_t)f->severity,
-        "label", f->label, "event_id", f->event_id, "context", f->context, "message_type", f->message_type,
-        "time_ns", (json_int_t)f->time_ns, "expires_ns", (json_int_t)f->expires_ns, "last_received_quote",
-        (json_int_t)f->last_received_quote, "attestation_count", (json_int_t)f->attestation_count,
-        "last_successful_attestation", (json_int_t)f->last_successful_attestation);
+    ql_auto_json json_t *j =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:I}", "agent_id",
+                  f->id, "generation", (json_int_t)f->generation, "claim_no", (json_int_t)f->claim_no,
+                  "state", (json_int_t)f->state, "severity", (json_int_t)f->severity, "label", f->label,
+                  "event_id", f->event_id, "context", f->context, "message_type", f->message_type, "time_ns",
+                  (json_int_t)f->time_ns, "expires_ns", (json_int_t)f->expires_ns, "last_received_quote",
+                  (json_int_t)f->last_received_quote, "attestation_count", (json_int_t)f->attestation_count,
+                  "last_successful_attestation", (json_int_t)f->last_successful_attestation);
 
     return j ? ql_json_text(j) : NULL;
 }
@@ -157,6 +159,8 @@ int ql_failing_read(const char *line, size_t len, const struct ql_seal *seal, st
         memcpy(f->id, id, id_len + 1);
     for (size_t i = 0; r == QL_OK && i < QL_ARRAY_LEN(numbers); i++)
         r = ql_json_get_int(j, numbers[i].key, INT64_MIN, INT64_MAX, numbers[i].at, err);
+    if (r == QL_OK && json_object_get(j, "claim_no"))
+        r = ql_json_get_int(j, "claim_no", 0, INT64_MAX, &f->claim_no, err);
     if (r == QL_OK)
         r = take_text(j, "label", &f->label, err);
     if (r == QL_OK)

@@ -11,8 +11,8 @@
 
 struct ql_failing {
     char id[81];
-    int64_t generation; /**< of the row it applies to; another one: it came too late */
-    int64_t state;      /**< 7 or 9 */
+    int64_t generation, claim_no; /**< of the row it applies to; others: it came too late */
+    int64_t state;                /**< 7 or 9 */
     int64_t severity;
     char *label, *event_id, *context; /**< context: JSON text */
     char *message_type;               /**< NULL: nobody is told */

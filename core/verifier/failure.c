@@ -198,6 +198,7 @@ static int fill(struct ql_failing *f, const struct ql_agent *a, enum ql_failure_
 
     memcpy(f->id, a->id, sizeof f->id);
     f->generation = a->generation;
+    f->claim_no = a->claim_no;
     f->state = kind == QL_FAIL_ATTESTATION ? QL_STATE_INVALID_QUOTE : QL_STATE_FAILED;
     f->seal = v->seal;
     f->time_ns = ql_now_ns();
@@ -290,6 +291,7 @@ void ql_row_fail(struct ql_verifier *v, const struct ql_agent_row *row, const ch
     op->failing = f;
     (void)snprintf(f->id, sizeof f->id, "%s", row->agent_id); /* ids are no longer */
     f->generation = row->generation;
+    f->claim_no = row->claim_no;
     f->state = QL_STATE_FAILED;
     f->severity = ql_severity_top(v->severity);
     f->ends = true;

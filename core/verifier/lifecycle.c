@@ -44,6 +44,7 @@ int ql_lifecycle_insert(struct ql_txn *t, const struct ql_verifier *v, const str
         .metadata = row->meta_data,
         .signature = (char *)(uintptr_t) "",
         .created_ns = m.time_ns,
+        .verifier_id = row->verifier_id,
         .expires_ns = m.time_ns + ql_config_int(v->config, "revocations", "outbox_expiry") * QL_NS_PER_S,
     };
     int r = pending_of(v, &pending, err);

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "digest.h"
 #include "error.h"
+#include "leases.h"
 #include "log.h"
 #include "notifier.h"
 #include "verifier.h"
@@ -498,7 +499,7 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (t->verifier->is_stopping)
+    if (t->verifier->is_stopping || !ql_leases_lead(t->verifier))
         return;
     while (t->flying < QL_TELL_IN_FLIGHT) {
         struct lag *l = TAILQ_FIRST(&t->ready);
@@ -706,6 +707,8 @@ void ql_told_begin(struct ql_told *t)
 {
     struct adding g = {t, t->first_new, t->scan_wanted};
 
+    if (t->count > 0)
+        at_once(t->pump); /* what had to wait while another verifier delivered */
     if (!t->first_new)
         return;
     t->first_new = NULL;

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "error.h"
 #include "job.h"
+#include "leases.h"
 #include "log.h"
 #include "notifier.h"
 #include "paths.h"
@@ -325,7 +326,8 @@ static void feed_next(struct feed *f)
     struct ql_note *n;
     int64_t due_ns;
 
-    if (f->seq != 0 || f->is_resting || f->feeds->verifier->is_stopping)
+    if (f->seq != 0 || f->is_resting || f->feeds->verifier->is_stopping ||
+        !ql_leases_lead(f->feeds->verifier))
         return;
     n = pick(f, &due_ns);
     if (!n) {

@@ -109,7 +109,13 @@ static const struct ql_option verifier_rows[] = {
     {.name = "leases",
      .type = QL_OPT_BOOL,
      .preset = "false",
-     .help = "share agents with other verifiers of this uuid; must be false"},
+     .help = "share the agents of this uuid with other verifiers on the same database"},
+    {.name = "lease_time",
+     .type = QL_OPT_FLOAT,
+     .min = 5,
+     .max = 3600,
+     .preset = "15",
+     .help = "with leases: after so long at most others poll the agents of a verifier that died, seconds"},
 
     /* Polling */
     {.name = "quote_interval",

@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "error.h"
+#include "leases.h"
 #include "log.h"
 #include "notifier.h"
 #include "verifier.h"
@@ -19,9 +20,9 @@ enum {
 /** Rows on their way from the store. */
 struct batch {
     struct ql_outbox_runner *runner;
-    int64_t after;
+    int64_t after, last; /* the last one looked at, of whatever uuid */
     struct ql_outbox_row rows[BATCH_MAX];
-    size_t count;
+    size_t count, looked;
 };
 
 /** Rows on their way to the store. */
@@ -194,8 +195,10 @@ static int take_row(void *arg, struct ql_outbox_row *row)
 {
     struct batch *b = arg;
 
-    if (b->count == BATCH_MAX)
-        return 1;
+    b->looked++;
+    b->last = row->seq;
+    if (row->verifier_id && strcmp(row->verifier_id, b->runner->verifier->uuid) != 0)
+        return 0; /* its own verifiers deliver it */
     b->rows[b->count++] = *row;
     *row = (struct ql_outbox_row){0};
     return 0;
@@ -213,6 +216,8 @@ static int read_batch(struct ql_txn *t, void *arg, struct ql_err *err)
     struct batch *b = arg;
 
     batch_clear(b); /* a transaction may run more than once */
+    b->last = b->after;
+    b->looked = 0;
     return ql_outbox_each(t, b->after, BATCH_MAX, take_row, b, err);
 }
 
@@ -222,7 +227,7 @@ static void batch_read(int result, const struct ql_err *err, void *arg)
 {
     struct batch *b = arg;
     struct ql_outbox_runner *o = b->runner;
-    bool more = b->count == BATCH_MAX || o->is_awake;
+    bool more = b->looked == BATCH_MAX || o->is_awake;
 
     o->is_reading = false;
     if (result < 0) {
@@ -235,6 +240,8 @@ static void batch_read(int result, const struct ql_err *err, void *arg)
             soon(o->again, AGAIN_S);
             result = QL_ENOMEM;
         }
+    if (result == QL_OK)
+        o->last_seq = b->last;
     batch_clear(b);
     free(b);
     if (o->told)
@@ -252,7 +259,7 @@ static void begin(struct ql_outbox_runner *o)
     struct ql_err err = QL_ERR_INIT;
 
     o->is_awake = o->is_reading;
-    if (o->is_reading || o->verifier->is_stopping)
+    if (o->is_reading || o->verifier->is_stopping || !ql_leases_lead(o->verifier))
         return;
     o->is_full = o->count >= QL_NOTES_MAX || o->bytes >= QL_NOTES_BYTES_MAX;
     if (o->is_full)
@@ -348,7 +355,8 @@ static bool copy_row(const struct ql_outbox_runner *o, const struct ql_note *n, 
                                   .created_ns = n->row.created_ns,
                                   .expires_ns = n->row.expires_ns,
                                   .pending = pending_text(o, n),
-                                  .attempts = n->row.attempts + 1};
+                                  .attempts = n->row.attempts + 1,
+                                  .verifier_id = copy(n->row.verifier_id)};
     return ret->agent_id && ret->message && ret->pending;
 }
 

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "digest.h"
 #include "error.h"
+#include "leases.h"
 #include "log.h"
 #include "verifier.h"
 #include "version.h"
@@ -281,7 +282,7 @@ static void ask_info(struct ql_agent *a)
 struct versioning {
     struct ql_op *op;
     char id[81], version[8];
-    int64_t generation, stored;
+    int64_t generation, claim_no, stored;
 };
 
 static int write_version(struct ql_txn *t, void *arg, struct ql_err *err)
@@ -293,7 +294,7 @@ static int write_version(struct ql_txn *t, void *arg, struct ql_err *err)
     w->stored = -1;
     if (r < 0)
         return r;
-    if (row.generation != w->generation) {
+    if (row.generation != w->generation || row.claim_no != w->claim_no) {
         ql_agent_row_done(&row);
         return QL_OK;
     }
@@ -333,6 +334,7 @@ static void store_version(struct ql_agent *a)
         memcpy(w->id, a->id, sizeof w->id);
         (void)ql_api_text(a->api, w->version); /* fits */
         w->generation = a->generation;
+        w->claim_no = a->claim_no;
         ql_agents_progress_drop(a->verifier->store, a->id);
         if (ql_store_submit(a->verifier->store, write_version, version_written, w, &err) == QL_OK)
             return;
@@ -406,6 +408,10 @@ void ql_poll(struct ql_agent *a)
         return;
     if (a->verifier->is_halted) {
         ql_schedule_after(a, HALTED_MS);
+        return;
+    }
+    if (!ql_leases_hold(a->verifier)) {
+        ql_schedule_after(a, QL_LEASE_WAIT_MS);
         return;
     }
     if (a->state == QL_STATE_PROVIDE_V)

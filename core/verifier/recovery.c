@@ -26,8 +26,13 @@ static int replay_line(void *arg, const char *line, size_t len, struct ql_err *e
         return QL_OK;
     }
     r = ql_store_run(v->store, ql_failing_write, f, err);
-    if (r == QL_OK)
+    if (r == QL_OK && f->stored_generation >= 0)
         ql_log(QL_INFO, "store", "agent=%s event=%s: failure of the journal stored", f->id, f->event_id);
+    else if (r == QL_OK)
+        ql_log(QL_WARN, "store",
+               "agent=%s event=%s: failure of the journal left out: the agent was changed, deleted or "
+               "taken over since",
+               f->id, f->event_id);
     ql_failing_free(f);
     return r;
 }
@@ -173,26 +178,23 @@ static int load_contents(struct ql_verifier *v, struct ql_loaded *loaded, struct
     return r;
 }
 
-/* Below the top label polling had gone on (spec/server.md 3.5): it goes on after a restart. */
-static bool is_polled(const struct ql_verifier *v, const struct ql_agent_row *row)
+bool ql_agent_is_polled(const struct ql_verifier *v, int64_t state, int64_t severity)
 {
-    return ql_state_is_live(row->operational_state) ||
-           (row->operational_state == QL_STATE_INVALID_QUOTE && row->severity_level >= 0 &&
-            row->severity_level < ql_severity_top(v->severity));
+    return ql_state_is_live(state) ||
+           (state == QL_STATE_INVALID_QUOTE && severity >= 0 && severity < ql_severity_top(v->severity));
 }
 
-static int resume(struct ql_verifier *v, struct ql_loaded *loaded, struct ql_err *err)
+int ql_agent_resume(struct ql_verifier *v, const struct ql_loaded *loaded, bool keeps_state,
+                    struct ql_err *err)
 {
     struct ql_agent *a = NULL;
-    int r = load_contents(v, loaded, err);
+    int r = ql_agent_add(v, loaded, &a, err);
 
-    if (r == QL_OK)
-        r = ql_agent_add(v, loaded, &a, err);
     if (r != QL_OK)
         return r;
     if (a->state == QL_STATE_INVALID_QUOTE) {
         a->severity = (int)loaded->row.severity_level;
-    } else if (a->state != QL_STATE_START) {
+    } else if (a->state != QL_STATE_START && !(keeps_state && a->state == QL_STATE_GET_QUOTE)) {
         a->state = QL_STATE_START;
         ql_agent_progress(a, false, false, false);
     }
@@ -207,17 +209,24 @@ int ql_verifier_recover(struct ql_verifier *v, struct ql_err *err)
         .ip = ql_config_string(v->config, "verifier", "ip"),
         .port = ql_config_int(v->config, "verifier", "port"),
     };
+    const bool is_shared = ql_config_bool(v->config, "verifier", "leases");
     int64_t began = ql_mono_ns();
     int r = replay(v, err);
+
+    if (is_shared)
+        f.port = 0; /* rows do not name one of several */
 
     if (r == QL_OK)
         r = ql_store_run(v->store, read_agents, &f, err);
     for (size_t i = 0; r == QL_OK && i < f.count; i++) {
         struct ql_err why = QL_ERR_INIT;
 
-        if (!is_polled(v, &f.agents[i].row))
-            continue;
-        r = resume(v, &f.agents[i], &why);
+        if (is_shared ||
+            !ql_agent_is_polled(v, f.agents[i].row.operational_state, f.agents[i].row.severity_level))
+            continue; /* those that are shared are polled when their rows say so (leases.h) */
+        r = load_contents(v, &f.agents[i], &why);
+        if (r == QL_OK)
+            r = ql_agent_resume(v, &f.agents[i], false, &why);
         if (r == QL_ENOMEM) {
             *err = why;
         } else if (r < 0) {

@@ -3,6 +3,7 @@
 
 #include "error.h"
 #include "journal.h"
+#include "leases.h"
 #include "log.h"
 #include "reload.h"
 #include "verifier.h"
@@ -32,7 +33,11 @@ static void loaded(int result, const struct ql_err *err, void *arg)
     if (result < 0)
         ql_log(QL_ERROR, "store", "agent=%s: not read, so not polled until a restart or reactivation: %s",
                g->id, err->text);
-    else if (g->loaded.row.agent_id && ql_state_is_live(g->loaded.row.operational_state)) {
+    else if (!ql_leases_own(g->verifier, &g->loaded.row)) {
+        a = ql_agents_find(&g->verifier->agents, g->id);
+        if (a)
+            ql_agent_remove(a); /* another verifier reads it */
+    } else if (g->loaded.row.agent_id && ql_state_is_live(g->loaded.row.operational_state)) {
         if (ql_agent_add(g->verifier, &g->loaded, &a, &why) == QL_OK)
             ql_schedule_after(a, 0);
         else

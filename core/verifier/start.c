@@ -11,6 +11,7 @@
 #include "failing.h"
 #include "file.h"
 #include "journal.h"
+#include "leases.h"
 #include "log.h"
 #include "notifier.h"
 #include "paths.h"
@@ -83,9 +84,9 @@ static int check_offered(const struct ql_verifier *v, struct ql_err *err)
 {
     if (*text(v, "durable_attestation_import") != '\0')
         return ql_fail(err, QL_EUNSUPPORTED, "durable_attestation_import is not offered; leave it empty");
-    if (ql_config_bool(v->config, "verifier", "leases"))
-        return ql_fail(err, QL_EUNSUPPORTED,
-                       "leases = true is not offered; one verifier owns the agents of a uuid");
+    if (ql_config_bool(v->config, "verifier", "leases") && !ql_config_bool(v->config, "verifier", "keep_v"))
+        return ql_fail(err, QL_ERANGE,
+                       "leases = true needs keep_v = true: another verifier may have to send V");
     if (*v->uuid == '\0')
         return ql_fail(err, QL_ERANGE, "uuid is empty");
     return QL_OK;
@@ -451,9 +452,11 @@ int ql_verifier_start(struct ql_verifier *v, struct ql_err *err)
     if (r == QL_OK)
         r = ql_verifier_recover(v, err);
     if (r == QL_OK)
-        r = ql_outbox_runner_new(v, &v->outbox, err);
-    if (r == QL_OK)
         r = listen_on(v, err);
+    if (r == QL_OK)
+        r = ql_leases_start(v, err);
+    if (r == QL_OK)
+        r = ql_outbox_runner_new(v, &v->outbox, err);
     if (r < 0)
         return r;
     ql_log(QL_INFO, "main", "ready: HTTPS port %u, %zu agents", ql_http_server_port(v->https),

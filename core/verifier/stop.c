@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "journal.h"
+#include "leases.h"
 #include "log.h"
 #include "notifier.h"
 #include "verifier.h"
@@ -66,7 +67,10 @@ void ql_verifier_done(struct ql_verifier *v)
     ql_pool_free(v->pool);
     ql_pool_free(v->public_pool);
     ql_offload_free(v->offload);
+    ql_leases_leave(v);
     ql_store_close(v->store);
+    ql_leases_free(v->leases);
+    v->leases = NULL;
     ql_outbox_runner_free(v->outbox);
     ql_http_server_free(v->https);
     ql_http_client_free(v->client);

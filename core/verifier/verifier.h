@@ -69,6 +69,7 @@ struct ql_verifier {
     size_t journaled; /**< failures in the journal that are not in the database yet */
     bool is_halted;   /**< a failure could not even be journaled: nothing is polled */
     struct ql_outbox_runner *outbox;
+    struct ql_leases *leases; /**< NULL: `leases = false`, all agents of the uuid are ours */
 
     struct ql_agent_queue start_queue;
     size_t start_count;
@@ -98,6 +99,14 @@ int ql_verifier_prepare(struct ql_verifier *v, struct ql_err *err);
 int ql_verifier_start(struct ql_verifier *v, struct ql_err *err);
 /** Load the agents of this verifier and queue their first polls. Blocks: start-up only. */
 int ql_verifier_recover(struct ql_verifier *v, struct ql_err *err);
+/** Does an agent in this state have to be polled? Those that failed below the top label are polled on (spec/server.md 3.5). */
+bool ql_agent_is_polled(const struct ql_verifier *v, int64_t state, int64_t severity);
+/**
+ * Poll a loaded agent as one whose poll was interrupted; policies whose content is neither loaded nor in memory are missing.
+ * @param keeps_state  it has just been polled by another verifier, so it is shown as it was; else as one that starts
+ */
+int ql_agent_resume(struct ql_verifier *v, const struct ql_loaded *loaded, bool keeps_state,
+                    struct ql_err *err);
 /** Replace certificates and workers. */
 void ql_verifier_reload(struct ql_verifier *v);
 /** Begin to stop; the loop ends when nothing is under way or the drain time is over. */

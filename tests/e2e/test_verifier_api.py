@@ -535,7 +535,7 @@ def test_answers_come_without_the_delay_of_small_packets(verifier):
 # ---- start ----
 
 @pytest.mark.parametrize("options,words", [
-    ({"severity_labels": []}, "severity_labels"), ({"leases": True}, "leases"), ({"mode": "push"}, "mode"),
+    ({"severity_labels": []}, "severity_labels"), ({"leases": True, "keep_v": False}, "keep_v"), ({"mode": "push"}, "mode"),
     ({"durable_attestation_import": "x"}, "durable_attestation_import"), ({"plugins": ["nope"]}, "nope"),
     ({"quote_interval": -1.0}, "quote_interval"), ({"no_such_option": 1}, "no_such_option"),
     ({"severity_policy": [{"event_id": "(", "severity_label": "x"}]}, "severity_policy"),
