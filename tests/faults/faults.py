@@ -24,7 +24,9 @@ import sys
 import tempfile
 import time
 
-from rig import BUILD, INTERVAL, Rig, Tmpfs, Trouble, agent_id, can_mount, lateness, percentile, wait_for
+from rig import (BUILD, GET_QUOTE, INTERVAL, Rig, Tmpfs, Trouble, agent_id, can_mount, lateness, percentile,
+                 wait_for)
+from sharing import Group
 
 BAD = BUILD / "tests" / "sdk" / "bad"
 
@@ -283,8 +285,55 @@ def bad_evidence(folder, seed, full):
         rig.close()
 
 
+def take_over(group, random_kill, full):
+    """Kill one verifier. Returns the seconds after which each of its agents was asked again, and complaints."""
+    running = group.running()
+    victim = running[random_kill.randrange(len(running))]
+    mark = f":{victim.port}#"
+    held = [n for n, name in group.holders().items() if name and mark in name]
+    begin_ns = time.monotonic_ns()
+    victim.program.kill()
+    gaps = group.await_rounds(1, 4 * (group.lease + group.interval) + 30, held)
+    group.await_shares(len(running) - 1)
+    victim.restart()
+    group.await_shares(len(running), 60)
+    if full:
+        group.await_rounds(1, 60)
+    # One more for each time that it changed hands: it is asked at once then.
+    crowded = group.crowded(begin_ns, time.monotonic_ns(), 3)
+    return gaps, [f"agent {n} asked {times} times, {allowed:.0f} allowed" for n, times, allowed in crowded[:5]]
+
+
+def takeovers(folder, seed, full):
+    """One of three verifiers on one database dies, again and again: the others go on with its agents, nobody twice."""
+    rounds, agents = (50, 3000) if full else (3, 60)
+    choice = random.Random(seed)
+    group = Group(folder, 3, agents, interval=10.0 if full else 0.5, lease=15.0 if full else 5.0,
+                  url=os.environ.get("QL_DATABASE_URL"))
+    gaps, wrong = [], []
+    try:
+        group.enrol()
+        group.await_shares(3, 60)
+        group.await_rounds(2, 120)
+        for n in range(rounds):
+            times, found = take_over(group, choice, full)
+            gaps += times
+            wrong += [f"kill {n + 1}: {w}" for w in found]
+        limit = group.lease + group.interval
+        if max(gaps) > limit:
+            wrong.append(f"{sum(g > limit for g in gaps)} of {len(gaps)} agents waited longer than {limit} s: {max(gaps):.1f}")
+        records = group.running()[0].agents()
+        lost = [n for n in range(agents) if records.get(agent_id(n), {}).get("operational_state") != GET_QUOTE]
+        if lost:
+            wrong.append(f"{len(lost)} agents are not polled: {lost[:5]}")
+        return wrong, (f"{rounds} kills, {agents} agents: asked again after {percentile(gaps, 0.5):.1f} s (median), "
+                       f"{percentile(gaps, 0.99):.1f} s (p99), {max(gaps):.1f} s (longest of {len(gaps)}), limit {limit} s")
+    finally:
+        group.close()
+
+
 SCENES = [kills, worker_kills, registrar_kills, full_disk, read_only_disk, no_descriptors, clock_steps, stops, network,
-          bad_evidence]
+          bad_evidence, takeovers]
 NEED_MOUNT = (full_disk, read_only_disk)
 
 
@@ -311,7 +360,7 @@ def main():
         except (Trouble, AssertionError, OSError, subprocess.SubprocessError) as e:
             wrong = [f"{type(e).__name__}: {e}"]
         if wrong:
-            for log in sorted(folder.glob("*.log")):
+            for log in sorted(folder.rglob("*.log")):
                 print(f"---- {log.name}\n{log.read_text(errors='replace')[-3000:]}", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         seconds = time.monotonic() - begin
