@@ -26,6 +26,8 @@ struct group {
 
 int ql_store_backend_name(const char *url, char *out, struct ql_err *err)
 {
+    /* Other names under which SQLAlchemy knows a store of ours. */
+    static const char *const aliases[][2] = {{"mariadb", "mysql"}, {"postgres", "postgresql"}};
     size_t len = strcspn(url, ":+");
 
     if (!len || len > 31 || strspn(url, "abcdefghijklmnopqrstuvwxyz0123456789-") < len)
@@ -33,10 +35,13 @@ int ql_store_backend_name(const char *url, char *out, struct ql_err *err)
                        "database_url does not begin with the name of a store, such as \"sqlite\"");
     memcpy(out, url, len);
     out[len] = 0;
+    for (size_t i = 0; i < QL_ARRAY_LEN(aliases); i++)
+        if (!strcmp(out, aliases[i][0]))
+            (void)strcpy(out, aliases[i][1]); /* at most 10 bytes */
     return QL_OK;
 }
 
-/** The URL with everything between the first ':' and the last '@' of its authority replaced. */
+/** The URL without parameters, and with everything between the first ':' and the last '@' of its authority replaced. */
 static char *name_of(const char *url)
 {
     const char *authority = strstr(url, "://"), *at = NULL, *colon = NULL;
@@ -49,8 +54,8 @@ static char *name_of(const char *url)
     if (at)
         colon = memchr(authority, ':', (size_t)(at - authority));
     if (!colon)
-        return strdup(url);
-    if (asprintf(&name, "%.*s:***%s", (int)(colon - url), url, at) < 0)
+        return strndup(url, strcspn(url, "?"));
+    if (asprintf(&name, "%.*s:***%.*s", (int)(colon - url), url, (int)strcspn(at, "?"), at) < 0)
         return NULL;
     return name;
 }
@@ -167,6 +172,8 @@ static void run(struct ql_store *s, struct ql_store_item *const *items, size_t c
     for (;;) {
         err = (struct ql_err)QL_ERR_INIT;
         r = attempt(s, items, count, &begun, &err);
+        if (!begun && deadline_ns > ql_mono_ns() + QL_STORE_AWAY_MS * QL_NS_PER_MS)
+            deadline_ns = ql_mono_ns() + QL_STORE_AWAY_MS * QL_NS_PER_MS;
         if (r == QL_OK) {
             note_back(s);
             for (size_t i = 0; i < count; i++)

@@ -22,6 +22,8 @@ enum {
     QL_STORE_RETRY_MS =
         30000, /**< a transaction is tried for so long, then fails with QL_EAGAIN; after one that
                                      failed so, each is tried once until one succeeds */
+    QL_STORE_AWAY_MS =
+        5000, /**< the same while none can even be begun: callers are told that the store is away */
     QL_STORE_CLOSE_MS = 5000 /**< the same while the store is being closed */
 };
 
@@ -49,7 +51,7 @@ int ql_store_open(const struct ql_store_config *config, struct ql_store **ret, s
 /** Finish what is queued (callbacks included), close. On the loop thread, not from a done callback. */
 void ql_store_close(struct ql_store *s);
 QL_DEFINE_CLEANUP(struct ql_store, ql_store_close)
-/** Backend name for @p url: part before "://" or "+": "sqlite", "postgresql", "mysql". @p out of 32 bytes */
+/** Backend name for @p url: part before "://" or "+": "sqlite", "postgresql", "mysql"; "mariadb" is "mysql". @p out of 32 bytes */
 int ql_store_backend_name(const char *url, char *out, struct ql_err *err);
 
 /** Queue a transaction; loop thread only. @param done may be NULL @retval QL_EFULL @retval QL_ECLOSED is closing */

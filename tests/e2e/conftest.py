@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real processes in a folder of their own: software TPM, registrar, verifier, agent, tenant.
 
-Programs come from QL_BUILD_DIR (default build/release). Nothing but the standard library and pytest is needed.
+Programs come from QL_BUILD_DIR (default build/release); QL_STORE says where daemons keep their tables (stores.py). Nothing but the standard library and pytest is needed.
 """
 
 import http.client
@@ -17,6 +17,8 @@ import tempfile
 import time
 
 import pytest
+
+import stores
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("QL_BUILD_DIR", ROOT / "build" / "release"))
@@ -139,6 +141,7 @@ class Lab:
         self.server = self.dir / "server"
         self.ca = self.server / "cv_ca"
         self.server.mkdir()
+        self.store = stores.store(self)
 
     # ---- configuration ----
 
@@ -184,7 +187,7 @@ class Lab:
     def start_verifier(self, wait=True, groups=None, **options):
         rows = {"port": self.ports["verifier"], "plugin_dir": str(self.plugins), "quote_interval": 0.3,
                 "worker_path": str(self.bin / "quicklime-worker"), "retry_interval": 0.2, "max_retries": 3,
-                "exponential_backoff": False}
+                "exponential_backoff": False, **self.store.options("verifier")}
         rows.update(options)
         groups = dict(groups or {})
         groups["revocations"] = {"action_runner_path": str(self.bin / "quicklime-actionrunner"),
@@ -200,7 +203,8 @@ class Lab:
         state.mkdir(exist_ok=True)
         rows = {"port": self.ports["registrar"], "tls_port": self.ports["registrar_tls"],
                 "plugin_dir": str(self.plugins), "worker_path": str(self.bin / "quicklime-worker"),
-                "tls_dir": str(self.ca), "trusted_client_ca": [str(self.ca / "cacert.crt")]}
+                "tls_dir": str(self.ca), "trusted_client_ca": [str(self.ca / "cacert.crt")],
+                **self.store.options("registrar")}
         rows.update(options)
         self.write_config("registrar", rows, **(groups or {}))
         p = self.spawn("registrar", self.argv("registrar", state))

@@ -187,7 +187,7 @@ def test_v_is_delivered_and_never_shown(lab):
     lab.wait_attested(2)
     assert lab.agent_status()["v"] is None
     assert v not in lab.verifier("GET", "/v2.6/agents/?bulk=1").body.decode()
-    stored = b"".join(p.read_bytes() for p in lab.server.glob("cv_data.sqlite*"))
+    stored = lab.store.everything()
     assert bytes(range(32)) not in stored and v.encode() not in stored
     assert v not in lab.processes[1].log
 

@@ -4,7 +4,6 @@
 import base64
 import json
 import signal
-import sqlite3
 
 import pytest
 from conftest import AGENT_ID, wait_until
@@ -91,9 +90,7 @@ def test_a_deletion_cut_short_is_finished_at_the_next_start(lab):
     lab.start_all(max_retries=1000, retry_interval=1.0)
     ids = others(lab, 2)
     lab.processes[1].kill()
-    with sqlite3.connect(lab.server / "cv_data.sqlite") as db:
-        db.execute("UPDATE agents SET operational_state = 8 WHERE agent_id = ?", (ids[0],))
-    db.close()
+    lab.store.write(f"UPDATE agents SET operational_state = 8 WHERE agent_id = '{ids[0]}'")
     lab.processes[1].start()
     lab.processes[1].wait_for("1 deletions finished")
     lab.processes[1].wait_for("ready")
@@ -126,10 +123,7 @@ def test_v_is_sent_again_after_a_restart_if_it_is_kept(lab, keep):
     lab.start_agent(log_level="debug")
     restart(lab)
     lab.wait_attested(2)
-    with sqlite3.connect(f"file:{lab.server}/cv_data.sqlite?mode=ro", uri=True) as db:
-        (stored,) = db.execute("SELECT v FROM agents").fetchone()
-    db.close()
-    assert (stored is not None) == keep
+    assert lab.store.rows("SELECT count(v) FROM agents") == [[str(int(keep))]]
     assert ("vkey" in lab.processes[-1].log) == keep
 
 
@@ -137,16 +131,13 @@ def test_a_failure_that_the_database_cannot_take_is_in_the_journal_and_survives_
     lab.start_all()
     add(lab, tpm_policy=policy(lab, 15))
     lab.wait_attested(1)
-    blocker = sqlite3.connect(lab.server / "cv_data.sqlite", timeout=30, isolation_level=None)
-    blocker.execute("BEGIN IMMEDIATE")
-    lab.extend(15)
-    journal = lab.server / "failures.journal"
-    wait_until(lambda: journal.stat().st_size > 0, 90, "a record in the journal")
-    record = json.loads(journal.read_text().splitlines()[0])
-    assert record["agent_id"] == AGENT_ID and record["event_id"] == "pcr_validation.invalid_pcr_15"
-    lab.processes[1].kill()
-    blocker.execute("ROLLBACK")
-    blocker.close()
+    with lab.store.away():
+        lab.extend(15)
+        journal = lab.server / "failures.journal"
+        wait_until(lambda: journal.stat().st_size > 0, 90, "a record in the journal")
+        record = json.loads(journal.read_text().splitlines()[0])
+        assert record["agent_id"] == AGENT_ID and record["event_id"] == "pcr_validation.invalid_pcr_15"
+        lab.processes[1].kill()
     lab.processes[1].start()
     lab.processes[1].wait_for("failure of the journal stored")
     lab.processes[1].wait_for("area=revocation")
@@ -160,13 +151,10 @@ def test_a_failure_is_stored_when_the_database_comes_back(lab):
     lab.start_all()
     add(lab, tpm_policy=policy(lab, 15))
     lab.wait_attested(1)
-    blocker = sqlite3.connect(lab.server / "cv_data.sqlite", timeout=30, isolation_level=None)
-    blocker.execute("BEGIN IMMEDIATE")
-    lab.extend(15)
-    journal = lab.server / "failures.journal"
-    wait_until(lambda: journal.stat().st_size > 0, 90, "a record in the journal")
-    blocker.execute("ROLLBACK")
-    blocker.close()
+    with lab.store.away():
+        lab.extend(15)
+        journal = lab.server / "failures.journal"
+        wait_until(lambda: journal.stat().st_size > 0, 90, "a record in the journal")
     failed = lab.wait_state(9, seconds=40)
     assert failed["last_event_id"] == "pcr_validation.invalid_pcr_15"
     wait_until(lambda: journal.stat().st_size == 0, 10, "an empty journal")

@@ -9,8 +9,8 @@
 #include "server.h"
 
 enum {
-    FIRST_PAUSE_MS = 20,
-    LAST_PAUSE_MS = 1000,
+    LOOK_PAUSE_MS = 20,
+    LAST_PAUSE_MS = 5000,  /* longest pause after a connect that failed slowly */
     RESOLVE_MS = 15000,    /* how long to ask what became of a commit */
     MARK_AGE_MS = 86400000 /* rows of sessions that ended before are removed */
 };
@@ -109,22 +109,22 @@ static int connect_once(struct sv_db *db, struct ql_err *err)
 int sv_connect(struct sv_db *db, struct ql_err *err)
 {
     struct ql_err why = QL_ERR_INIT;
+    int64_t now = db->host->mono_ns(db->host), pause;
     int r;
 
     if (db->conn && sv_drv_usable(db))
         return QL_OK;
     sv_disconnect(db);
-    if (db->host->mono_ns(db->host) < db->retry_ns)
+    if (now < db->retry_ns)
         return db->host->fail(err, QL_EAGAIN, "%s", db->away.text);
     r = connect_once(db, &why);
-    if (r == QL_OK) {
-        db->pause_ns = db->retry_ns = 0;
+    if (r == QL_OK)
         return QL_OK;
-    }
-    db->pause_ns = db->pause_ns ? db->pause_ns * 2 : FIRST_PAUSE_MS * NS_PER_MS;
-    if (db->pause_ns > LAST_PAUSE_MS * NS_PER_MS)
-        db->pause_ns = LAST_PAUSE_MS * NS_PER_MS;
-    db->retry_ns = db->host->mono_ns(db->host) + db->pause_ns;
+    /* Core waits longer from try to try. A connect that hangs must not take all of the thread's time beside. */
+    pause = db->host->mono_ns(db->host) - now;
+    if (pause > LAST_PAUSE_MS * NS_PER_MS)
+        pause = LAST_PAUSE_MS * NS_PER_MS;
+    db->retry_ns = now + 2 * pause;
     db->away = why;
     /* Once it worked, whatever is wrong now may be put right: rights, password, server. */
     return db->host->fail(err, db->is_accepted ? QL_EAGAIN : r, "%s", why.text);
@@ -183,7 +183,7 @@ static int look_at_mark(struct sv_db *db, uint64_t session, int64_t *number, str
 static int resolve(struct sv_db *db, uint64_t session, struct ql_err *err)
 {
     int64_t end = db->host->mono_ns(db->host) + RESOLVE_MS * NS_PER_MS;
-    const struct timespec pause = {.tv_nsec = FIRST_PAUSE_MS * NS_PER_MS};
+    const struct timespec pause = {.tv_nsec = LOOK_PAUSE_MS * NS_PER_MS};
     struct ql_err why = QL_ERR_INIT;
     int64_t number = 0;
     int r;

@@ -147,9 +147,9 @@ struct sv_db {
     unsigned generation; /**< number of the connection, from 1 */
     bool is_accepted;    /**< tables() went well: from now on an absent server is waited for */
     bool in_txn, has_written;
-    int64_t retry_ns, pause_ns; /**< no connecting before; pause after the next failure */
-    struct ql_err away;         /**< why the last connect failed */
-    char session[33];           /**< names our row of commits */
+    int64_t retry_ns;   /**< no connecting before */
+    struct ql_err away; /**< why the last connect failed */
+    char session[33];   /**< names our row of commits */
     int64_t commit_number;
     struct sv_stmt *cache[SV_STMT_MAX];
     size_t cached;

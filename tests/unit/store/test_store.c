@@ -415,6 +415,9 @@ static void the_backend_is_named_by_the_first_word_of_the_url(void **state)
         {"sqlite:///x.sqlite", "sqlite"},
         {"postgresql://u:p@h/db", "postgresql"},
         {"mysql+pymysql://u:p@h/db", "mysql"},
+        {"postgresql+psycopg2://u:p@h/db", "postgresql"},
+        {"postgres://u:p@h/db", "postgresql"},
+        {"mariadb+pymysql://u:p@h/db", "mysql"},
     };
     static const char *const bad[] = {
         "", "://x", "SQLITE", "a b://", "../x", "/abs", "abcdefghijklmnopqrstuvwxyzabcdefghij"};
