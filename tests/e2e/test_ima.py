@@ -84,7 +84,8 @@ def add(lab, runtime_policy, **changes):
 def start(lab, ima=None, own_row=False):
     """Everything runs; the node has booted and measured two files."""
     lab.start_tpm()
-    lab.start_verifier(plugins=["tpm-policy", "ima"], groups={"ima": ima} if ima else None)
+    # retries enough for a node that boots anew
+    lab.start_verifier(plugins=["tpm-policy", "ima"], groups={"ima": ima} if ima else None, max_retries=100)
     lab.start_registrar()
     kernel = Kernel(lab)
     if own_row:

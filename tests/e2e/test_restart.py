@@ -115,7 +115,7 @@ def test_agents_of_another_verifier_are_shown_but_not_touched(lab):
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_v_is_sent_again_after_a_restart_if_it_is_kept(lab, keep):
-    lab.start_all(keep_v=keep, log_level="debug")
+    lab.start_all(keep_v=keep, log_level="debug", max_retries=50)
     add(lab, v=base64.b64encode(b"v" * 32).decode())
     lab.wait_attested(2)
     agent = lab.processes[3]
