@@ -11,9 +11,11 @@
 #include "error.h"
 #include "file.h"
 #include "identity.h"
+#include "keeper.h"
 #include "log.h"
 #include "paths.h"
 #include "payload.h"
+#include "payload_user.h"
 #include "privileged.h"
 #include "privileges.h"
 #include "registration.h"
@@ -85,17 +87,30 @@ static int close_evidence(struct ql_tpm **tpm, void *arg, struct ql_err *err)
 /** The folder of payloads. @param user  who the agent becomes; NULL: it stays who it is */
 static int open_secure(struct ql_agent *a, const struct ql_run_as *user, struct ql_err *err)
 {
+    const char *run_as = ql_config_string(a->config, "agent", "payload_run_as");
     ql_auto_free char *path = ql_path_join(a->dir, "secure");
-    const struct ql_secure_config config = {.path = path,
-                                            .size = ql_config_string(a->config, "agent", "secure_size"),
-                                            .is_insecure =
-                                                ql_config_bool(a->config, "agent", "enable_insecure_storage"),
-                                            .uid = user ? user->uid : geteuid(),
-                                            .gid = user ? user->gid : getegid()};
-    int r;
+    ql_auto(ql_run_as_done) struct ql_run_as reader = {0};
+    struct ql_secure_config config = {.path = path,
+                                      .size = ql_config_string(a->config, "agent", "secure_size"),
+                                      .is_insecure =
+                                          ql_config_bool(a->config, "agent", "enable_insecure_storage"),
+                                      .uid = user ? user->uid : geteuid(),
+                                      .gid = user ? user->gid : getegid()};
+    int r = QL_OK;
 
     if (!a->payload_allowed)
         return QL_OK;
+    if (*run_as != '\0')
+        r = ql_payload_user_parse(run_as, &reader, err);
+    if (r < 0)
+        return r;
+    a->secure_owner = config.uid;
+    a->secure_group = config.for_group = reader.uid != 0 && reader.uid != config.uid;
+    if (config.for_group) {
+        config.gid = reader.gid;
+        (void)umask(
+            0027); /* chmod would take the set-group-ID bit off folders; every other file names its mode */
+    }
     r = path ? ql_secure_open(&config, &a->secure, err) : ql_fail_nomem(err);
     if (r == QL_OK && !a->secure.is_tmpfs)
         ql_log(QL_WARN, "payload", "enable_insecure_storage: payloads are kept in a plain folder, %s",
@@ -125,6 +140,8 @@ static int as_root(struct ql_agent *a, struct ql_err *err)
         r = ql_identity_resolve(ql_config_string(a->config, "agent", "uuid"), NULL, &a->id, err);
     if (r == 0)
         r = ql_privileged_start(a, &a->privileged, err);
+    if (r == 0)
+        r = ql_keeper_start(a, drop, &a->keeper, err);
     if (r < 0)
         return r;
     if (drop) {
@@ -331,6 +348,8 @@ static int prepare(struct ql_agent *a, struct ql_err *err)
     if (r == 0 && a->payload_allowed)
         r = ql_payload_new(a, &a->payload, err);
     if (r == 0)
+        r = ql_keeper_attach(a->keeper, err);
+    if (r == 0)
         r = ql_privileged_attach(a->privileged, err);
     if (r == 0)
         r = ql_revocation_new(a, &a->revocation, err);
@@ -341,18 +360,13 @@ static int prepare(struct ql_agent *a, struct ql_err *err)
     return r;
 }
 
-static void close_secure(struct ql_agent *a)
-{
-    if (!ql_secure_close(&a->secure))
-        ql_log(QL_INFO, "payload", "the secure folder stays mounted: root was given up");
-}
-
 static void agent_done(struct ql_agent *a)
 {
     ql_tpm_thread_free(a->tpm); /* answers what is still waiting, so the server goes later */
     ql_registration_free(a->registration);
     ql_http_server_free(a->server);
     ql_payload_free(a->payload);
+    ql_keeper_free(a->keeper);
     ql_revocation_free(a->revocation);
     ql_privileged_free(a->privileged);
     for (size_t i = 0; i < QL_ARRAY_LEN(a->signals); i++)
@@ -366,7 +380,7 @@ static void agent_done(struct ql_agent *a)
     ql_tls_unref(a->tls);
     ql_key_free(a->nk);
     ql_registry_free(a->registry);
-    close_secure(a);
+    (void)ql_secure_close(&a->secure); /* without root it was the keeper's */
     free(a->dir);
     free(a->id);
     free(a->host);

@@ -67,6 +67,8 @@ struct ql_agent {
     bool payload_allowed;
     struct ql_secure secure;            /**< path is NULL when no payload is taken */
     bool secure_group;                  /**< the group of `secure` may read payloads */
+    uid_t secure_owner;                 /**< whose it is: who the agent becomes */
+    struct ql_keeper *keeper;           /**< NULL: nothing of payloads needs root */
     struct ql_payload *payload;         /**< NULL: none is taken */
     const char *try_action, *try_event; /**< --test-action; NULL: not asked for */
     int exit_code;

@@ -12,6 +12,7 @@
 #include "deliveries.h"
 #include "error.h"
 #include "file.h"
+#include "keeper.h"
 #include "log.h"
 #include "lookup.h"
 #include "paths.h"
@@ -33,6 +34,7 @@ struct ql_payload {
     struct ql_deliveries *deliveries;
     struct piece *now, *next; /* worked on; waiting */
     struct ql_child *child;
+    struct event *again;    /* the turn of `next` */
     enum ql_delivery_is is; /* what `now` is */
 };
 
@@ -167,15 +169,16 @@ static void prepare_actions(const struct ql_payload *p)
 
 /* ---- steps ---- */
 
-static void start(struct ql_payload *p);
-
 /* Done with this one, in whatever way. */
 static void finish(struct ql_payload *p)
 {
+    const struct timeval now = {0};
+
     piece_free(p->now);
-    p->now = ql_steal(p->next);
-    if (p->now)
-        start(p);
+    p->now = NULL;
+    if (p->next && event_add(p->again, &now) != 0)
+        ql_log(QL_ERROR, "payload",
+               "no memory for a timer: the payload that waits does so until another comes");
 }
 
 static void script_ended(const struct ql_child_end *end, void *arg)
@@ -227,6 +230,7 @@ static bool run_script(struct ql_payload *p, bool has_script)
 {
     const char *script = option(p, "payload_script");
     struct ql_err err = QL_ERR_INIT;
+    int r;
 
     if (!has_script)
         return false;
@@ -235,7 +239,9 @@ static bool run_script(struct ql_payload *p, bool has_script)
                p->is == QL_DELIVERY_SAME ? " since the machine was started" : "");
         return false;
     }
-    if (start_script(p, script, &err) < 0) {
+    r = ql_keeper_runs_scripts(p->agent->keeper) ? ql_keeper_run(p->agent->keeper, script_ended, p, &err)
+                                                 : start_script(p, script, &err);
+    if (r < 0) {
         ql_log(QL_WARN, "payload", "script %s cannot be run: %s", script, err.text);
         return false;
     }
@@ -349,6 +355,18 @@ static void start(struct ql_payload *p)
         finish(p);
 }
 
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct ql_payload *p = arg;
+
+    (void)fd;
+    (void)what;
+    if (p->now || !p->next)
+        return;
+    p->now = ql_steal(p->next);
+    start(p);
+}
+
 /* ---- from outside ---- */
 
 static int open_piece(const struct ql_secret *key, const uint8_t *sealed, size_t len, struct piece **ret,
@@ -373,16 +391,18 @@ void ql_payload_take(struct ql_payload *p, const struct ql_secret *key, const ui
     struct ql_err err = QL_ERR_INIT;
     struct piece *x = NULL;
 
-    if (open_piece(key, sealed, len, &x, &err) < 0) {
+    if (open_piece(key, sealed, len, &x, &err) < 0 || !x) {
         ql_log(QL_WARN, "payload", "payload of %zu bytes refused: it cannot be decrypted by its key: %s", len,
                err.text);
         return;
     }
-    if (p->now) {
+    if (p->now || p->next) {
         ql_log(QL_WARN, "payload", "payload of %zu bytes waits for the end of the one before%s", len,
                p->next ? ", in place of another that waited" : "");
         piece_free(p->next);
         p->next = x;
+        if (!p->now)
+            on_again(-1, 0, p);
         return;
     }
     p->now = x;
@@ -400,7 +420,8 @@ int ql_payload_new(struct ql_agent *a, struct ql_payload **ret, struct ql_err *e
     p->agent = a;
     p->fresh = ql_path_join(a->secure.path, ".unzipped.new");
     p->current = ql_path_join(a->secure.path, "unzipped");
-    if (!p->fresh || !p->current)
+    p->again = evtimer_new(a->base, on_again, p);
+    if (!p->fresh || !p->current || !p->again)
         return ql_fail_nomem(err);
     r = ql_deliveries_open(memory, NULL, &p->deliveries, err);
     if (r == QL_OK)
@@ -415,6 +436,9 @@ void ql_payload_free(struct ql_payload *p)
     if (!p)
         return;
     ql_child_free(p->child);
+    ql_keeper_forget(p->agent->keeper);
+    if (p->again)
+        event_free(p->again);
     piece_free(p->now);
     piece_free(p->next);
     ql_deliveries_free(p->deliveries);

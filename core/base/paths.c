@@ -25,3 +25,8 @@ const char *ql_unpack_path(const char *option)
 {
     return *option != '\0' ? option : QL_INSTALL_LIBEXEC "/quicklime-unpack";
 }
+
+const char *ql_payloadd_path(const char *option)
+{
+    return *option != '\0' ? option : QL_INSTALL_LIBEXEC "/quicklime-payloadd";
+}

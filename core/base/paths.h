@@ -8,6 +8,8 @@ const char *ql_plugin_dir(const char *option);
 const char *ql_worker_path(const char *option);
 /** @return @p option, or the installed quicklime-actionrunner when it is empty. Static or borrowed. */
 const char *ql_action_runner_path(const char *option);
+/** @return @p option, or the installed quicklime-payloadd when it is empty. Static or borrowed. */
+const char *ql_payloadd_path(const char *option);
 /** @return @p option, or the installed quicklime-unpack when it is empty. Static or borrowed. */
 const char *ql_unpack_path(const char *option);
 /** @return @p option, or the installed quicklime-actiond when it is empty. Static or borrowed. */

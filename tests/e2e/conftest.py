@@ -220,7 +220,8 @@ class Lab:
                 "trusted_client_ca": [str(self.ca / "cacert.crt")], "plugin_dir": str(self.plugins), "run_as": "",
                 "action_runner_path": str(self.bin / "quicklime-actionrunner"),
                 "actiond_path": str(self.bin / "quicklime-actiond"),
-                "unpack_path": str(self.bin / "quicklime-unpack"), "enable_insecure_storage": True}
+                "unpack_path": str(self.bin / "quicklime-unpack"),
+                "payloadd_path": str(self.bin / "quicklime-payloadd"), "enable_insecure_storage": True}
         rows.update(options)
         folder = self.dir / f"{name}.d"
         folder.mkdir(exist_ok=True)

@@ -394,3 +394,93 @@ def test_root_mounts_a_tmpfs_and_unmounts_it_at_the_end(mounting):
     assert sum(1 for line in open("/proc/mounts") if str(site.secure) in line) == 1
     assert agent.stop() == 0
     assert is_mounted(site.secure)  # not this one's own
+
+
+def open_to_others(site):
+    """Let a user who is not root reach the software TPM and the agent's folders."""
+    for path in (site.lab.dir, site.lab.ca, site.lab.dir / "tpm"):
+        path.chmod(path.stat().st_mode | 0o011)
+    for name in ("tpm.sock", "tpm.sock.ctrl"):
+        (site.lab.dir / name).chmod(0o777)
+    (site.lab.ca / "cacert.crt").chmod(0o644)
+
+
+@pytest.fixture
+def dropped(mounting):
+    """An agent that becomes nobody, with its folders in `kept`."""
+    site = mounting
+    open_to_others(site)
+    kept = site.lab.dir / "kept"
+    site.start_dropped = lambda **options: site.start(enable_insecure_storage=False, run_as="nobody:nogroup",
+                                                      keylime_dir=str(kept), **options)
+    site.state = kept
+    yield site
+
+
+def children(pid):
+    """Names of the processes that a process started."""
+    out = subprocess.run(["ps", "-o", "comm=", "--ppid", str(pid)], capture_output=True, text=True)
+    return [line.strip()[:15] for line in out.stdout.splitlines()]
+
+
+@AS_ROOT
+def test_the_mount_is_taken_down_when_an_agent_without_root_ends(dropped):
+    site = dropped
+    agent = site.start_dropped()
+    assert is_mounted(site.secure) and children(agent.pid) == ["quicklime-paylo"]
+    site.deliver(archive(("autorun.sh", "#!/bin/sh\nid -un >who\n"), ("kept", "1")), command="add")
+    agent.wait_for("script autorun.sh: exit status 0")
+    assert (site.files / "who").read_text() == "nobody\n"
+    assert agent.stop() == 0
+    assert not is_mounted(site.secure)
+
+    # A crash too, and the next one does not start before that is done.
+    agent.start()
+    agent.wait_for("ready", 40)
+    agent.kill()
+    wait_until(lambda: not is_mounted(site.secure), 10, "unmounting after a crash")
+
+
+@AS_ROOT
+def test_a_script_runs_as_the_user_that_payload_run_as_names(dropped):
+    site = dropped
+    agent = site.start_dropped(payload_run_as="games:games", payload_script_timeout=2)
+    text = ('#!/bin/sh\necho "$(id -un) $(id -Gn) $AGENT_UUID $(cat conf/secret) $(grep CapEff /proc/self/status | cut -f2)"\n'
+            'ls derived_tci_key decrypted_payload\necho x 2>&1 >conf/new || echo cannot write\nexit 5\n')
+    site.deliver(archive(("autorun.sh", text), ("conf/secret", "s1")), command="add")
+    agent.wait_for("script autorun.sh: exit status 5")
+    assert f"autorun.sh: games games {AGENT_ID} s1 0000000000000000" in agent.log
+    assert "autorun.sh: derived_tci_key" in agent.log and "autorun.sh: cannot write" in agent.log
+    assert stat.S_IMODE(site.files.stat().st_mode) & 0o777 == 0o750 and site.mode("conf/secret") == 0o640
+
+    # Time limit, a file without #!, and a folder in which something else stands.
+    site.deliver(script("sleep 1000 & sleep 1000\n"))
+    agent.wait_for("script autorun.sh: killed at its time limit")
+    site.deliver(archive(("autorun.sh", "echo for the shell\n")))
+    agent.wait_for("autorun.sh: for the shell")
+    assert agent.stop() == 0
+    assert not is_mounted(site.secure)
+
+
+@AS_ROOT
+def test_a_script_may_run_as_root_and_ends_with_the_agent(dropped):
+    site = dropped
+    agent = site.start_dropped(payload_run_as="root:root")
+    site.deliver(script("id -un; exec sleep 1000\n"), command="add")
+    agent.wait_for("autorun.sh: root")
+    keeper = int(subprocess.run(["pgrep", "-P", str(agent.pid), "quicklime-paylo"], capture_output=True,
+                                text=True).stdout)
+    assert children(keeper) == ["sleep"]
+    child = int(subprocess.run(["pgrep", "-P", str(keeper)], capture_output=True, text=True).stdout)
+    agent.kill()
+    wait_until(lambda: not pathlib.Path(f"/proc/{child}").exists() and not is_mounted(site.secure), 10,
+               "end of the script and of the mount")
+
+
+@AS_ROOT
+@pytest.mark.parametrize("user,words", [("no-such-user:games", "there is no user"), ("games", "is not user:group")])
+def test_a_user_of_scripts_that_is_not_there_stops_the_start(lab, user, words):
+    lab.tcti = "device:/nonexistent"
+    agent = lab.start_agent(wait=False, payload_run_as=user)
+    assert agent.popen.wait(timeout=20 * SLOW) == 1
+    assert "payload_run_as" in agent.log and words in agent.log
