@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "import.h"
 #include "parse.h"
 #include "program.h"
 #include "tenant.h"
@@ -26,6 +27,7 @@ static void help(void)
     printf("usage: %s [-c COMMAND] [OPTION]...\n\n%s\n\ncommands:\n", program.name, program.summary);
     for (const struct ql_command *c = ql_commands; c->name; c++)
         printf("  %-12s %s\n", c->name, c->help);
+    printf("  %-12s %s\n", "import-db", "take over a database of Keylime: see import-db --help");
     printf("\noptions (long ones may be cut short as long as they stay unambiguous):\n");
     ql_args_help(stdout);
 }
@@ -179,6 +181,8 @@ int main(int argc, char **argv)
     struct ql_tenant t = {.args = &args};
     int code = 0;
 
+    if (argc > 1 && strcmp(argv[1], "import-db") == 0)
+        return ql_import_main(argc - 1, argv + 1); /* of databases, on this machine: nothing that a server is asked */
     if (parse(argc, argv, &args, &err) < 0) {
         fprintf(stderr, "usage: %s [-c COMMAND] [OPTION]... (see --help)\n%s: error: %s\n", program.name,
                 program.name, err.text);
