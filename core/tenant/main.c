@@ -182,7 +182,8 @@ int main(int argc, char **argv)
     int code = 0;
 
     if (argc > 1 && strcmp(argv[1], "import-db") == 0)
-        return ql_import_main(argc - 1, argv + 1); /* of databases, on this machine: nothing that a server is asked */
+        return ql_import_main(argc - 1,
+                              argv + 1); /* of databases, on this machine: nothing that a server is asked */
     if (parse(argc, argv, &args, &err) < 0) {
         fprintf(stderr, "usage: %s [-c COMMAND] [OPTION]... (see --help)\n%s: error: %s\n", program.name,
                 program.name, err.text);
