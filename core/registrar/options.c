@@ -41,7 +41,8 @@ static const struct ql_option registrar_rows[] = {
      .type = QL_OPT_STRING,
      .flags = QL_OPT_SECRET,
      .preset = "sqlite",
-     .help = "where registrations are kept"},
+     .help = "where registrations are kept: sqlite, sqlite:///FILE, "
+             "postgresql://USER:PASSWORD@HOST/DATABASE, mysql://…"},
     {.name = "database_pool_sz_ovfl",
      .type = QL_OPT_STRING,
      .preset = "5,10",

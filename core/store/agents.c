@@ -190,39 +190,63 @@ int ql_agents_each(struct ql_txn *t, ql_agent_fn fn, void *arg, size_t *skipped,
     return r;
 }
 
-int ql_agents_progress_put(struct ql_txn *t, const struct ql_agent_progress *p, struct ql_err *err)
-{
-    struct ql_value values[QL_ARRAY_LEN(columns)] = {0};
-    const struct ql_cond only_if[] = {
-        {.column = AGENT_generation, .value = ql_int(p->generation)},
-        {.column = AGENT_claim_no, .value = ql_int(p->claim_no)},
-    };
-    uint64_t mask = BIT(AGENT_operational_state) | BIT(AGENT_attestation_count) |
-                    BIT(AGENT_last_received_quote) | BIT(AGENT_last_successful_attestation) |
-                    BIT(AGENT_hash_alg) | BIT(AGENT_enc_alg) | BIT(AGENT_sign_alg);
+/** Values and conditions of one record. */
+struct progress_values {
+    struct ql_value row[QL_ARRAY_LEN(columns)];
+    struct ql_cond only_if[2];
+};
 
-    values[AGENT_agent_id] = ql_text(p->agent_id);
-    values[AGENT_operational_state] = ql_int(p->operational_state);
-    values[AGENT_attestation_count] = ql_int(p->attestation_count);
-    values[AGENT_last_received_quote] = ql_int(p->last_received_quote);
-    values[AGENT_last_successful_attestation] = ql_int(p->last_successful_attestation);
-    values[AGENT_hash_alg] = ql_text(p->hash_alg);
-    values[AGENT_enc_alg] = ql_text(p->enc_alg);
-    values[AGENT_sign_alg] = ql_text(p->sign_alg);
+static struct ql_put progress_put(const struct ql_agent_progress *p, struct progress_values *v)
+{
+    struct ql_put put = {.mode = QL_PUT_UPDATE,
+                         .row = v->row,
+                         .only_if = v->only_if,
+                         .cond_count = p->claim_no ? 2 : 1,
+                         .mask = BIT(AGENT_operational_state) | BIT(AGENT_attestation_count) |
+                                 BIT(AGENT_last_received_quote) | BIT(AGENT_last_successful_attestation) |
+                                 BIT(AGENT_hash_alg) | BIT(AGENT_enc_alg) | BIT(AGENT_sign_alg)};
+
+    v->only_if[0] = (struct ql_cond){.column = AGENT_generation, .value = ql_int(p->generation)};
+    v->only_if[1] = (struct ql_cond){.column = AGENT_claim_no, .value = ql_int(p->claim_no)};
+    v->row[AGENT_agent_id] = ql_text(p->agent_id);
+    v->row[AGENT_operational_state] = ql_int(p->operational_state);
+    v->row[AGENT_attestation_count] = ql_int(p->attestation_count);
+    v->row[AGENT_last_received_quote] = ql_int(p->last_received_quote);
+    v->row[AGENT_last_successful_attestation] = ql_int(p->last_successful_attestation);
+    v->row[AGENT_hash_alg] = ql_text(p->hash_alg);
+    v->row[AGENT_enc_alg] = ql_text(p->enc_alg);
+    v->row[AGENT_sign_alg] = ql_text(p->sign_alg);
     if (p->clock) {
-        values[AGENT_clock] = ql_json_value(p->clock);
-        mask |= BIT(AGENT_clock);
+        v->row[AGENT_clock] = ql_json_value(p->clock);
+        put.mask |= BIT(AGENT_clock);
     }
     if (p->public_key) {
-        values[AGENT_public_key] = ql_text(p->public_key);
-        mask |= BIT(AGENT_public_key);
+        v->row[AGENT_public_key] = ql_text(p->public_key);
+        put.mask |= BIT(AGENT_public_key);
     }
     if (p->state) {
-        values[AGENT_state] = ql_bytes(p->state, p->state_len);
-        values[AGENT_state_number] = ql_int(p->state_number);
-        mask |= BIT(AGENT_state) | BIT(AGENT_state_number);
+        v->row[AGENT_state] = ql_bytes(p->state, p->state_len);
+        v->row[AGENT_state_number] = ql_int(p->state_number);
+        put.mask |= BIT(AGENT_state) | BIT(AGENT_state_number);
     }
-    return ql_txn_put(t, &ql_agents_table, QL_PUT_UPDATE, values, mask, only_if, p->claim_no ? 2 : 1, err);
+    return put;
+}
+
+int ql_agents_progress_put(struct ql_txn *t, const struct ql_agent_progress *const *records, uint32_t count,
+                           int32_t *results, struct ql_err *err)
+{
+    ql_auto_free struct progress_values *values = calloc(count, sizeof *values);
+    ql_auto_free struct ql_put *puts = calloc(count, sizeof *puts);
+    int r;
+
+    if (!values || !puts)
+        return ql_fail_nomem(err);
+    for (uint32_t i = 0; i < count; i++)
+        puts[i] = progress_put(records[i], &values[i]);
+    r = ql_txn_put_many(t, &ql_agents_table, puts, count, err);
+    for (uint32_t i = 0; i < count; i++)
+        results[i] = puts[i].result;
+    return r;
 }
 
 /* ---- marks ---- */

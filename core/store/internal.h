@@ -90,8 +90,12 @@ struct ql_store {
 struct ql_txn ql_txn_start(const struct ql_store *s);
 
 /* agents.c */
-/** Write one record where the generation matches. @retval QL_ECONFLICT it does not, or the agent is gone */
-int ql_agents_progress_put(struct ql_txn *t, const struct ql_agent_progress *p, struct ql_err *err);
+/**
+ * Write records of different agents where generation and claim match.
+ * @param[out] results  of each: QL_OK; QL_ECONFLICT: they do not, or the agent is gone; or what ended the call
+ */
+int ql_agents_progress_put(struct ql_txn *t, const struct ql_agent_progress *const *records, uint32_t count,
+                           int32_t *results, struct ql_err *err);
 
 /* progress.c */
 void ql_progress_init(struct ql_store *s);

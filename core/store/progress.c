@@ -8,7 +8,8 @@
 #include "parse.h"
 
 enum {
-    FIRST_BUCKETS = 1024
+    FIRST_BUCKETS = 1024,
+    PROGRESS_GROUP = 128 /* records that the backend is given at once */
 };
 
 static size_t hash(const char *id)
@@ -121,29 +122,44 @@ size_t ql_progress_take(struct ql_store *s)
     return count;
 }
 
+/** Write some of what was taken. */
+static int write_group(struct ql_txn *t, struct ql_progress **group, uint32_t count, struct ql_err *err)
+{
+    const struct ql_agent_progress *records[PROGRESS_GROUP];
+    int32_t results[PROGRESS_GROUP] = {0};
+    int r;
+
+    for (uint32_t i = 0; i < count; i++)
+        records[i] = &group[i]->p;
+    r = ql_agents_progress_put(t, records, count, results, err);
+    for (uint32_t i = 0; i < count; i++)
+        /* Stale, or the agent is gone; or its own fault: then the next try goes without it, so that it does not hold up
+         * the others. */
+        if (results[i] == QL_ECONFLICT || results[i] == QL_ERANGE || results[i] == QL_ELIMIT)
+            atomic_store(&group[i]->is_dropped, true);
+    return r;
+}
+
 int ql_progress_write(struct ql_txn *t, void *arg, struct ql_err *err)
 {
     struct ql_store *s = arg;
-    struct ql_progress *e = NULL;
+    struct ql_progress *group[PROGRESS_GROUP], *e = NULL;
+    uint32_t count = 0;
+    int r = QL_OK;
 
     /* The list does not change while it is written: others only mark entries. */
     TAILQ_FOREACH(e, &s->taken, order) {
-        int r;
-
         if (atomic_load(&e->is_dropped))
             continue;
-        r = ql_agents_progress_put(t, &e->p, err);
-        if (r == QL_ECONFLICT) {
-            atomic_store(&e->is_dropped, true); /* stale, or the agent is gone */
-            continue;
+        group[count++] = e;
+        if (count == PROGRESS_GROUP) {
+            r = write_group(t, group, count, err);
+            count = 0;
         }
-        if (r == QL_ERANGE || r == QL_ELIMIT)
-            /* Its own fault: the next try goes without it, so that it does not hold up the others. */
-            atomic_store(&e->is_dropped, true);
         if (r < 0)
             return r;
     }
-    return QL_OK;
+    return count ? write_group(t, group, count, err) : QL_OK;
 }
 
 /** Copy a piece of a record into its memory. */

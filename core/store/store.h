@@ -65,6 +65,9 @@ int ql_txn_get(struct ql_txn *t, const struct ql_table *table, const struct ql_v
                void *arg, struct ql_err *err);
 int ql_txn_put(struct ql_txn *t, const struct ql_table *table, uint32_t mode, const struct ql_value *row,
                uint64_t mask, const struct ql_cond *only_if, uint32_t cond_count, struct ql_err *err);
+/** `put_many` of <quicklime/store.h>, also where the backend has none. */
+int ql_txn_put_many(struct ql_txn *t, const struct ql_table *table, struct ql_put *puts, uint32_t count,
+                    struct ql_err *err);
 int ql_txn_del(struct ql_txn *t, const struct ql_table *table, const struct ql_value *key,
                const struct ql_cond *only_if, uint32_t cond_count, struct ql_err *err);
 int ql_txn_scan(struct ql_txn *t, const struct ql_table *table, const char *index,

@@ -139,6 +139,40 @@ int ql_txn_put(struct ql_txn *t, const struct ql_table *table, uint32_t mode, co
     return judge(t, r, &own, err);
 }
 
+static bool has_put_many(const struct ql_store_backend *b)
+{
+    return b->head.size >= offsetof(struct ql_store_backend, put_many) + sizeof b->put_many && b->put_many;
+}
+
+int ql_txn_put_many(struct ql_txn *t, const struct ql_table *table, struct ql_put *puts, uint32_t count,
+                    struct ql_err *err)
+{
+    struct ql_err own = QL_ERR_INIT;
+    int r = QL_OK;
+
+    for (uint32_t i = 0; i < count; i++) {
+        puts[i].result = QL_OK;
+        r = check_write(t, table, puts[i].row, table->column_count, puts[i].only_if, puts[i].cond_count,
+                        &own);
+        if (r < 0) {
+            puts[i].result = r;
+            return judge(t, r, &own, err);
+        }
+    }
+    if (has_put_many(t->backend))
+        return judge(t, t->backend->put_many(t->plugin, t->db, table, puts, count, &own), &own, err);
+    for (uint32_t i = 0; i < count; i++) {
+        struct ql_put *p = &puts[i];
+
+        r = t->backend->put(t->plugin, t->db, table, p->mode, p->row, p->mask, p->only_if, p->cond_count,
+                            &own);
+        p->result = r < 0 ? r : QL_OK;
+        if (r < 0 && r != QL_ECONFLICT)
+            return judge(t, r, &own, err);
+    }
+    return QL_OK;
+}
+
 int ql_txn_del(struct ql_txn *t, const struct ql_table *table, const struct ql_value *key,
                const struct ql_cond *only_if, uint32_t cond_count, struct ql_err *err)
 {

@@ -88,7 +88,8 @@ static const struct ql_option verifier_rows[] = {
      .type = QL_OPT_STRING,
      .flags = QL_OPT_SECRET,
      .preset = "sqlite",
-     .help = "where agents and policies are kept"},
+     .help = "where agents and policies are kept: sqlite, sqlite:///FILE, "
+             "postgresql://USER:PASSWORD@HOST/DATABASE, mysql://…"},
     {.name = "database_pool_sz_ovfl",
      .type = QL_OPT_STRING,
      .preset = "5,10",

@@ -33,7 +33,8 @@ def use_plugins(lab, *files, **scripts):
     """A plugin folder with what every daemon needs, these files, and scripts given as text."""
     folder = lab.dir / "plugins"
     folder.mkdir(mode=0o755)
-    for file in [lab.plugins / f"{lab.store.kind}.so", lab.plugins / "tpm-policy.so", *files]:
+    stores = {lab.plugins / "sqlite.so", lab.plugins / f"{lab.store.kind}.so"}
+    for file in [*stores, lab.plugins / "tpm-policy.so", *files]:
         shutil.copyfile(file, folder / file.name)
     for name, text in scripts.items():
         (folder / f"{name}.lua").write_text(text)

@@ -8,7 +8,7 @@
  * core repeats the whole transaction with backoff), QL_EFULL, QL_EACCES, QL_ECORRUPT (stop, keep the file).
  * Conformance: `quicklime-store-test PLUGIN URL`.
  *
- * Columns, indexes, values and conditions cross the line as arrays without sizes: they do not grow within this major.
+ * Columns, indexes, values, conditions and puts cross the line as arrays without sizes: they do not grow within this major.
  */
 #pragma once
 #include <quicklime/plugin.h>
@@ -81,6 +81,16 @@ struct ql_cond {
 #define QL_PUT_UPDATE UINT32_C(2) /**< absent: QL_ECONFLICT; touches only the columns of the mask */
 #define QL_PUT_UPSERT UINT32_C(3) /**< whole row either way; `only_if` holds for an existing row */
 
+/** One row of `put_many`: the arguments of a `put`, and what became of it. */
+struct ql_put {
+    const struct ql_value *row;
+    uint64_t mask;
+    const struct ql_cond *only_if;
+    uint32_t cond_count;
+    uint32_t mode;  /**< QL_PUT_… */
+    int32_t result; /**< out: QL_OK, QL_ECONFLICT, or the failure that ended the call */
+};
+
 /**
  * Receives rows. @p row has one value a column, borrowed until the callback returns. A callback may read from the same
  * database (`get`, `scan`), not write to it, nor begin, commit or roll back.
@@ -137,6 +147,12 @@ struct ql_store_backend {
                  const char *owner, struct ql_err *err);
     /** Optional: wait for another process's change of table `changes`. @retval QL_ETIMEOUT none came */
     int (*wait)(void *plugin, void *db, int64_t timeout_ms, struct ql_err *err);
+    /**
+     * Optional: `put` for @p count different rows of a table, in any order, with as few answers waited for as possible. A
+     * conflict of one is its result and ends nothing; any other failure ends the call and is returned.
+     */
+    int (*put_many)(void *plugin, void *db, const struct ql_table *t, struct ql_put *puts, uint32_t count,
+                    struct ql_err *err);
 };
 
 #ifdef __cplusplus

@@ -333,6 +333,80 @@ static bool wrong_values_are_refused(struct suite *s)
     return true;
 }
 
+/** Optional: backends without it are asked row by row. */
+static int do_put_many(struct suite *s, struct ql_put *puts, uint32_t count)
+{
+    const struct ql_store_backend *b = s->backend;
+
+    s->err = (struct ql_err)QL_ERR_INIT;
+    if (b->head.size >= offsetof(struct ql_store_backend, put_many) + sizeof b->put_many && b->put_many)
+        return b->put_many(s->plugin, s->db, &suite_things, puts, count, &s->err);
+    for (uint32_t i = 0; i < count; i++) {
+        struct ql_put *p = &puts[i];
+
+        p->result = b->put(s->plugin, s->db, &suite_things, p->mode, p->row, p->mask, p->only_if,
+                           p->cond_count, &s->err);
+        if (p->result < 0 && p->result != QL_ECONFLICT)
+            return p->result;
+    }
+    return QL_OK;
+}
+
+static bool many_puts_each_have_their_answer(struct suite *s)
+{
+    enum {
+        COUNT = 300
+    };
+    const struct ql_cond odd = {NUMBER, ql_int(1)};
+    static struct ql_value rows[COUNT][MORE];
+    static struct ql_put puts[COUNT];
+    struct brief b = {0};
+
+    CHECK(suite_clear(s, &suite_things) == QL_OK);
+    EXPECT(do_begin(s), QL_OK);
+    for (int i = 0; i < COUNT; i++) {
+        thing(rows[i], i, "old");
+        rows[i][NUMBER] = ql_int(i % 2);
+        puts[i] = (struct ql_put){.row = rows[i], .mode = QL_PUT_INSERT, .result = -100};
+    }
+    EXPECT(do_put_many(s, puts, COUNT), QL_OK);
+    for (int i = 0; i < COUNT; i++) {
+        CHECK(puts[i].result == QL_OK);
+        thing(rows[i], i, i % 3 ? "new" : NULL);
+        rows[i][DATA] = i % 5 ? ql_null() : ql_bytes("\0data", 5);
+        /* Two masks, two sets of conditions; the last row does not exist. */
+        puts[i] = (struct ql_put){.row = rows[i],
+                                  .mode = QL_PUT_UPDATE,
+                                  .mask = i % 7 ? 1 << TEXT : 1 << TEXT | 1 << DATA,
+                                  .only_if = &odd,
+                                  .cond_count = i % 4 != 0,
+                                  .result = -100};
+    }
+    rows[COUNT - 1][ID] = ql_int(COUNT);
+    EXPECT(do_put_many(s, puts, COUNT), QL_OK);
+    for (int i = 0; i < COUNT; i++)
+        CHECK(puts[i].result == (i == COUNT - 1 || (i % 4 && i % 2 == 0) ? QL_ECONFLICT : QL_OK));
+    /* A number of rows of one kind that all are there. */
+    for (int i = 0; i < COUNT - 1; i++)
+        puts[i] = (struct ql_put){.row = rows[i], .mode = QL_PUT_UPDATE, .mask = 1 << DATA, .result = -100};
+    EXPECT(do_put_many(s, puts, COUNT - 1), QL_OK);
+    EXPECT(do_commit(s), QL_OK);
+    EXPECT(do_begin(s), QL_OK);
+    for (int i = 0; i < COUNT - 1; i++) {
+        CHECK(puts[i].result == QL_OK);
+        EXPECT(do_get(s, &suite_things, rows[i], read_brief, &b), QL_OK);
+        CHECK(!strcmp(b.text, i % 4 && i % 2 == 0 ? "old" : i % 3 ? "new" : "null"));
+        CHECK(b.has_number && b.number == i % 2);
+    }
+    /* One that cannot be: the call ends, and says which. */
+    rows[5][TEXT] = ql_int(1);
+    for (int i = 0; i < 10; i++)
+        puts[i] = (struct ql_put){.row = rows[i], .mode = QL_PUT_UPDATE, .mask = 1 << TEXT};
+    CHECK(do_put_many(s, puts, 10) < 0 && puts[5].result < 0);
+    do_rollback(s);
+    return true;
+}
+
 const struct suite_test row_tests[] = {
     {"values of every type come back as they were put", values_come_back},
     {"JSON is kept byte for byte", json_is_kept},
@@ -344,6 +418,7 @@ const struct suite_test row_tests[] = {
     {"an upsert writes the whole row, under conditions only where one exists", upsert_writes_the_whole_row},
     {"what is absent is not found", what_is_absent_is_not_found},
     {"keys of two columns are compared byte for byte", keys_of_two_columns},
+    {"many puts in one call each have their answer", many_puts_each_have_their_answer},
     {"values that a column cannot hold are refused", wrong_values_are_refused},
     {0},
 };

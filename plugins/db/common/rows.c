@@ -19,6 +19,16 @@ static int add_conds(struct sv_db *db, struct sv_shape *shape, const struct ql_c
     return QL_OK;
 }
 
+int sv_update_shape(struct sv_db *db, const struct ql_table *t, uint64_t mask, const struct ql_cond *only_if,
+                    uint32_t cond_count, struct sv_shape *ret, struct ql_err *err)
+{
+    uint64_t all = t->column_count >= 64 ? UINT64_MAX : (UINT64_C(1) << t->column_count) - 1;
+    uint64_t keys = t->key_count >= 64 ? UINT64_MAX : (UINT64_C(1) << t->key_count) - 1;
+
+    *ret = (struct sv_shape){.op = SV_UPDATE, .table = t, .mask = mask & all & ~keys};
+    return add_conds(db, ret, only_if, cond_count, err);
+}
+
 /** Reading is offered outside of a transaction as well: then it is one of its own. */
 static int read_rows(struct sv_db *db, const struct sv_shape *shape, const struct sv_input *in,
                      struct sv_rows *rows, struct ql_err *err)

@@ -186,6 +186,14 @@ int sv_drv_query(struct sv_db *db, const char *sql, const char *one, const char 
  */
 int sv_drv_run(struct sv_db *db, struct sv_stmt *s, const struct ql_value *params, struct sv_rows *rows,
                uint64_t *changes, struct ql_err *err);
+/** One of many statements that are sent before the first is answered. */
+struct sv_call {
+    struct sv_stmt *s;
+    struct ql_value *params;
+    int32_t result; /**< QL_OK, QL_ECONFLICT for no row, or what ended it all */
+};
+/** Run them, in any order. @return QL_OK or what ended it; conflicts do not */
+int sv_drv_many(struct sv_db *db, struct sv_call *calls, uint32_t count, struct ql_err *err);
 /** Free what the driver keeps with a statement. */
 void sv_drv_forget(struct sv_db *db, struct sv_stmt *s);
 /** Column type in SQL. @param is_indexed  part of the key or of an index */
@@ -273,6 +281,11 @@ int sv_get(void *plugin, void *db, const struct ql_table *t, const struct ql_val
            void *arg, struct ql_err *err);
 int sv_put(void *plugin, void *db, const struct ql_table *t, uint32_t mode, const struct ql_value *row,
            uint64_t mask, const struct ql_cond *only_if, uint32_t cond_count, struct ql_err *err);
+int sv_put_many(void *plugin, void *db, const struct ql_table *t, struct ql_put *puts, uint32_t count,
+                struct ql_err *err);
+/** Shape of an update. */
+int sv_update_shape(struct sv_db *db, const struct ql_table *t, uint64_t mask, const struct ql_cond *only_if,
+                    uint32_t cond_count, struct sv_shape *ret, struct ql_err *err);
 int sv_del(void *plugin, void *db, const struct ql_table *t, const struct ql_value *key,
            const struct ql_cond *only_if, uint32_t cond_count, struct ql_err *err);
 int sv_scan(void *plugin, void *db, const struct ql_table *t, const char *index, const struct ql_value *from,

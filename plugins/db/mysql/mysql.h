@@ -30,4 +30,6 @@ int my_fail_stmt(struct sv_db *db, MYSQL_STMT *stmt, const char *what, struct ql
 
 /* run.c */
 /** Run SQL without parameters whose rows, if any, are not wanted. */
+/** Prepare a statement on this connection, once. */
+int my_prepare(struct sv_db *db, struct sv_stmt *s, struct ql_err *err);
 int my_exec(struct sv_db *db, const char *sql, struct ql_err *err);

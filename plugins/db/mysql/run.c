@@ -280,7 +280,7 @@ static int hand_out(struct sv_db *db, const struct sv_stmt *s, struct sv_rows *r
 
 /* ---- statements ---- */
 
-static int prepare(struct sv_db *db, struct sv_stmt *s, struct ql_err *err)
+int my_prepare(struct sv_db *db, struct sv_stmt *s, struct ql_err *err)
 {
     struct my *my = db->conn;
 
@@ -324,7 +324,7 @@ int sv_drv_run(struct sv_db *db, struct sv_stmt *s, const struct ql_value *param
 
     r = to_values(db, s, params, &v, err);
     if (r == QL_OK)
-        r = prepare(db, s, err);
+        r = my_prepare(db, s, err);
     if (r != QL_OK)
         return r;
     r = execute(db, s, &v, rows && rows->is_long, err);

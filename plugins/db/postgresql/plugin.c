@@ -26,6 +26,7 @@ static const struct ql_store_backend backend = {
     .claim = sv_claim,
     .renew = sv_renew,
     .yield = sv_yield,
+    .put_many = sv_put_many,
 };
 
 static const struct ql_component *const components[] = {&backend.head, NULL};

@@ -343,6 +343,69 @@ int sv_drv_run(struct sv_db *db, struct sv_stmt *s, const struct ql_value *param
     return r < 0 ? r : QL_OK;
 }
 
+/* ---- many ---- */
+
+/** Send all; a statement that the server does not know yet is prepared by the first call of it. @param[out] fresh  which */
+static bool send_many(struct sv_db *db, struct pg *pg, const struct sv_call *calls, uint32_t count,
+                      bool begin, bool *fresh)
+{
+    struct values v;
+
+    if (begin && !pg_send(pg, BEGIN_SQL))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct sv_stmt *s = calls[i].s;
+
+        to_values(s, calls[i].params, &v);
+        fresh[i] = s->generation != db->generation;
+        if (fresh[i] && !send_prepare(db, pg, s, &v))
+            return false;
+        s->generation = db->generation; /* as long as nothing fails */
+        if (!send_run(pg, s, &v))
+            return false;
+    }
+    return pg_sync(pg);
+}
+
+int sv_drv_many(struct sv_db *db, struct sv_call *calls, uint32_t count, struct ql_err *err)
+{
+    struct pg *pg = db->conn;
+    struct pg_failure f = {0};
+    bool begin = !pg->is_begun, *fresh = calloc(count ? count : 1, sizeof *fresh);
+    uint32_t failed = count;
+    PGresult *res = NULL;
+    int r;
+
+    if (!fresh)
+        return sv_nomem(db->host, err);
+    if (!send_many(db, pg, calls, count, begin, fresh)) {
+        free(fresh);
+        return lost(db, pg, "sending", err);
+    }
+    if (begin) {
+        res = want(pg, &f);
+        pg->is_begun = res != NULL;
+        PQclear(res);
+    }
+    for (uint32_t i = 0; i < count && PQstatus(pg->c) == CONNECTION_OK; i++) {
+        if (fresh[i]) {
+            res = want(pg, &f);
+            calls[i].s->generation = res ? db->generation : 0;
+            PQclear(res);
+        }
+        res = want(pg, &f);
+        if (!res && failed == count)
+            failed = i;
+        calls[i].result = res && changes_of(res) ? QL_OK : QL_ECONFLICT;
+        PQclear(res);
+    }
+    free(fresh);
+    r = finish(db, pg, &f, count ? what_of(calls[0].s) : "", err);
+    if (r < 0 && failed < count)
+        calls[failed].result = r;
+    return r;
+}
+
 /* ---- any number of rows ---- */
 
 enum {

@@ -170,7 +170,11 @@ static int do_mark(struct ql_txn *t, void *arg, struct ql_err *err)
 
 static int do_progress(struct ql_txn *t, void *arg, struct ql_err *err)
 {
-    return ql_agents_progress_put(t, arg, err);
+    const struct ql_agent_progress *record = arg;
+    int32_t result = QL_OK;
+    int r = ql_agents_progress_put(t, &record, 1, &result, err);
+
+    return r < 0 ? r : result;
 }
 
 static void an_agents_row_is_refused_to_an_old_claim(void **state)
