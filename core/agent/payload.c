@@ -295,10 +295,10 @@ static void unpack_ended(const struct ql_child_end *end, void *arg)
             finish(p);
         return;
     }
-    ql_log(QL_WARN, "payload", "payload refused, nothing was changed: its archive cannot be unpacked (%s)",
-           ql_child_end_text(end, text));
     if (remove_tree(p->fresh, &err) < 0)
         ql_log(QL_WARN, "payload", "%s", err.text);
+    ql_log(QL_WARN, "payload", "payload refused, nothing was changed: its archive cannot be unpacked (%s)",
+           ql_child_end_text(end, text));
     finish(p);
 }
 
@@ -346,8 +346,8 @@ static void start(struct ql_payload *p)
     if (r == QL_OK && unpack)
         r = start_unpack(p, &err);
     if (r < 0) {
-        ql_log(QL_WARN, "payload", "payload refused, nothing was changed: %s", err.text);
         (void)remove_tree(p->fresh, NULL); /* tried again with the next one */
+        ql_log(QL_WARN, "payload", "payload refused, nothing was changed: %s", err.text);
         finish(p);
         return;
     }

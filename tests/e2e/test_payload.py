@@ -10,10 +10,12 @@ import pathlib
 import shutil
 import stat
 import subprocess
+import tempfile
+import uuid
 import zipfile
 
 import pytest
-from conftest import AGENT_ID, SLOW, vectors, wait_until
+from conftest import SLOW, Lab, free_port, vectors, wait_until
 from test_revocation import Node, Notifier, message
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts and changes its user")
@@ -36,8 +38,20 @@ def script(text):
     return archive(("autorun.sh", "#!/bin/sh\n" + text))
 
 
+def is_mounted(path):
+    return any(line.split()[1:3] == [str(path), "tmpfs"] for line in open("/proc/mounts"))
+
+
 class Site(Node):
-    """One node and a tenant who sends it payloads."""
+    """One node, with a TPM of its own, and a tenant who sends it payloads."""
+
+    def __init__(self, lab, folder):
+        self.lab, self.dir, self.id, self.name = lab, folder, str(uuid.uuid4()), f"agent-{folder.name}"
+        self.state, self.actions = lab.dir / self.name, folder / "actions"
+        self.actions.mkdir(mode=0o755)
+        self.processes = [lab.start_tpm(f"{self.name}-tpm")]
+        self.tcti = lab.tcti
+        lab.ports[self.name] = lab.ports["agent"] = free_port()
 
     @property
     def secure(self):
@@ -48,43 +62,71 @@ class Site(Node):
         return self.secure / "unzipped"
 
     def start(self, **options):
-        self.process = self.lab.start_agent(**options)
+        rows = {"uuid": self.id, "tcti": self.tcti, **options}
+        self.id = rows["uuid"]
+        self.process = self.lab.start_agent(name=self.name, **rows)
+        self.processes.append(self.process)
         return self.process
 
     def deliver(self, data, *args, command="update"):
-        path = self.lab.dir / "payload"
+        path = self.dir / "payload"
         path.write_bytes(data)
-        return self.lab.tenant("-c", command, "-t", "127.0.0.1", "-u", AGENT_ID, "-f", str(path), *args)
+        return self.lab.tenant("-c", command, "-t", "127.0.0.1", "-u", self.id, "-f", str(path), *args)
 
     def expect(self, text, count=1):
         """Wait until the agent's log has a text so many times."""
         wait_until(lambda: self.process.log.count(text) >= count, 20,
                    f"{count} times '{text}' in the log of the agent:\n{self.process.log[-1500:]}\n")
 
+    def still_attested(self):
+        self.lab.wait_attested(1, agent_id=self.id)
+
     def mode(self, name):
         return stat.S_IMODE(os.lstat(self.files / name).st_mode)
 
+    def close(self):
+        self.lab.verifier("DELETE", f"/v2.6/agents/{self.id}")  # whatever it says: some are not added
+        for p in reversed(self.processes):
+            if p.alive():
+                p.kill()
+        while is_mounted(self.secure):
+            subprocess.run(["umount", "--lazy", self.secure], check=True)
+
+
+@pytest.fixture(scope="module")
+def servers():
+    """Verifier and registrar, for all tests of this file: making their keys takes longer than most tests."""
+    folder = tempfile.mkdtemp(prefix="ql-e2e-")
+    made = Lab(folder)
+    made.start_verifier()
+    made.start_registrar()
+    yield made
+    made.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
 
 @pytest.fixture
-def site(lab):
-    lab.start_tpm()
-    lab.start_verifier()
-    lab.start_registrar()
-    return Site(lab)
+def site(servers, request):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="node-", dir=servers.dir))
+    made = Site(servers, folder)
+    yield made
+    if getattr(request.node, "has_failed", False):
+        print((servers.dir / f"{made.name}.log").read_text(errors="replace")[-4000:])
+    made.close()
 
 
 # ---- delivery ----
 
 
 def test_a_payload_arrives_and_its_script_runs_once(site):
-    ran = site.lab.dir / "ran"
+    ran = site.dir / "ran"
     agent = site.start()
     text = f'echo "$AGENT_UUID $PWD $(cat conf/name)" >>{ran}; cat; echo out; echo err >&2\n'
     data = archive(("autorun.sh", "#!/bin/sh\n" + text), ("conf/name", "n1"), ("tool", "x", 0o100755))
     out = site.deliver(data, "--verify", command="add")
     assert "Successful key derivation" in out
     agent.wait_for("script autorun.sh: exit status 0")
-    assert ran.read_text() == f"{AGENT_ID} {site.files} n1\n"
+    assert ran.read_text() == f"{site.id} {site.files} n1\n"
     assert "autorun.sh: out" in agent.log and "autorun.sh: err" in agent.log
 
     key = (site.files / "derived_tci_key").read_bytes()
@@ -132,7 +174,7 @@ def test_files_that_are_no_archive_are_kept_as_they_are(site):
 
 
 def test_an_archive_stays_packed_when_extraction_is_off(site):
-    ran = site.lab.dir / "ran"
+    ran = site.dir / "ran"
     site.start(extract_payload_zip=False)
     data = script(f"touch {ran}\n")
     site.deliver(data, command="add")
@@ -144,10 +186,10 @@ def test_an_archive_stays_packed_when_extraction_is_off(site):
 
 def test_a_node_that_fails_never_gets_its_payload(site):
     site.start()
-    path = site.lab.dir / "payload"
+    path = site.dir / "payload"
     path.write_bytes(script("true\n"))
-    site.lab.add("-f", str(path), "--tpm_policy", json.dumps({"15": ["ab" * 32]}))
-    site.lab.wait_state(9)
+    site.lab.add("-f", str(path), "--tpm_policy", json.dumps({"15": ["ab" * 32]}), agent_id=site.id)
+    site.lab.wait_state(9, agent_id=site.id)
     assert "U received; no V fits it yet" in site.process.log
     assert "bootstrap key derived" not in site.process.log
     assert not site.files.exists()
@@ -161,14 +203,14 @@ def test_hostile_archives_are_refused_whole_and_the_agent_serves_on(site):
     agent = site.start()
     site.deliver(archive(("kept", "1")), command="add")
     agent.wait_for("payload is in")
-    outside = site.lab.dir / "out"
+    outside = site.dir / "out"
     first = archive(("ok", "1"))
     cases = {"in the place of the key": archive(("derived_tci_key", "mine")),
              "more than the secure folder holds": archive(*((f"f{i}", os.urandom(1000) * 300) for i in range(5))),
              "many entries": archive(*((f"{i}", "") for i in range(1025))),
              "a name that climbs out": archive(("ok", "1"), (f"../../{outside.name}", "x")),
              "an absolute name": archive((str(outside), "x")),
-             "a link and a file through it": archive(("l", str(site.lab.dir), 0o120777), ("l/out", "x")),
+             "a link and a file through it": archive(("l", str(site.dir), 0o120777), ("l/out", "x")),
              "cut short": first[:-10], "damaged": first[:30] + b"\xff" * 10 + first[40:]}
     for name in ("device", "twice", "file_as_folder", "deep", "bomb", "bzip2", "encrypted", "wrong_crc", "long_name"):
         cases[name] = (SEEDS / f"{name}.zip").read_bytes()
@@ -180,10 +222,27 @@ def test_hostile_archives_are_refused_whole_and_the_agent_serves_on(site):
     assert agent.log.count("archive refused: ") == len(cases)
     assert "archive refused: unpacks to more than 1048576 bytes" in agent.log
     assert sorted(os.listdir(site.secure)) == ["decrypted_payload", "derived_tci_key", "unzipped"]
-    site.lab.wait_attested(1)
+    site.still_attested()
     site.deliver(archive(("good", "2")))
     site.expect("payload is in", 2)
     assert (site.files / "good").read_text() == "2"
+
+
+@pytest.mark.parametrize("fault,words", [("kill -SEGV $$", "killed by signal 11"), ("exit 1", "exit status 1"),
+                                         ("head -c 200000 /dev/zero; exit 3", "exit status 3"),
+                                         (None, "No such file or directory")])
+def test_a_fault_of_the_unpacking_program_is_no_fault_of_the_agent(site, fault, words):
+    program = site.dir / "unpack"
+    if fault:
+        program.write_text(f"#!/bin/sh\n{fault}\n")
+        program.chmod(0o755)
+    agent = site.start(unpack_path=str(program))
+    site.deliver(script("true\n"), command="add")
+    agent.wait_for("payload refused, nothing was changed")
+    assert words in agent.log and os.listdir(site.secure) == []
+    site.deliver(b"no archive")
+    agent.wait_for("payload is in")
+    site.still_attested()
 
 
 # ---- keys ----
@@ -192,7 +251,7 @@ def test_hostile_archives_are_refused_whole_and_the_agent_serves_on(site):
 def test_vectors_open_in_any_order_and_replays_change_nothing(site):
     known = vectors("agent/bootstrap.json")
     case = {c["name"]: c for c in known["cases"]}
-    (site.state).mkdir()
+    site.state.mkdir()
     (site.state / "nk.pem").write_text(case["text_file"]["nk_private_pem"])
     (site.state / "nk.pem").chmod(0o600)
     agent = site.start(uuid=case["text_file"]["agent_id"], payload_key="nk.pem")
@@ -287,11 +346,11 @@ def test_scripts_that_misbehave_are_bounded_and_told(site):
     agent.wait_for("script autorun.sh: killed by signal 11")
     site.deliver(archive(("autorun.sh", "echo no first line >told\n")))  # without #!: the shell's
     wait_until(lambda: (site.files / "told").exists(), 10, "script without #!")
-    site.lab.wait_attested(1)
+    site.still_attested()
 
 
 def test_a_payload_that_comes_while_a_script_runs_waits(site):
-    gate, ran = site.lab.dir / "gate", site.lab.dir / "ran"
+    gate, ran = site.dir / "gate", site.dir / "ran"
     os.mkfifo(gate)
     agent = site.start()
     site.deliver(script(f"cat {gate}; cat name >>{ran}\n"), command="add")
@@ -300,7 +359,7 @@ def test_a_payload_that_comes_while_a_script_runs_waits(site):
     agent.wait_for("waits for the end of the one before")
     site.deliver(archive(("name", "third")))
     agent.wait_for("in place of another that waited")
-    site.lab.wait_attested(1)
+    site.still_attested()
     assert not (site.files / "name").exists()
     gate.write_text("go\n")
     site.expect("payload is in", 2)
@@ -323,7 +382,7 @@ def test_bad_options_stop_the_start(lab, options, words):
 
 
 def test_certificate_and_actions_of_a_payload_serve_a_revocation(site):
-    runs, notifier = site.lab.dir / "runs", Notifier(site.lab.dir)
+    runs, notifier = site.dir / "runs", Notifier(site.dir)
     agent = site.start(revocation_actions_dir=str(site.actions))
     site.notifier = notifier
     site.send()
@@ -342,20 +401,6 @@ def test_certificate_and_actions_of_a_payload_serve_a_revocation(site):
 # ---- the mount ----
 
 
-def is_mounted(path):
-    return any(line.split()[1:3] == [str(path), "tmpfs"] for line in open("/proc/mounts"))
-
-
-@pytest.fixture
-def mounting(site):
-    yield site
-    for p in site.lab.processes:
-        if p.name == "agent" and p.alive():
-            p.kill()
-    while is_mounted(site.secure):
-        subprocess.run(["umount", "--lazy", site.secure], check=True)
-
-
 def test_who_may_not_mount_is_refused_with_what_to_do(lab):
     prefix = [] if os.geteuid() != 0 else ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
     if prefix and not shutil.which("setpriv"):
@@ -370,8 +415,7 @@ def test_who_may_not_mount_is_refused_with_what_to_do(lab):
 
 
 @AS_ROOT
-def test_root_mounts_a_tmpfs_and_unmounts_it_at_the_end(mounting):
-    site = mounting
+def test_root_mounts_a_tmpfs_and_unmounts_it_at_the_end(site):
     agent = site.start(enable_insecure_storage=False, secure_size="512k")
     assert is_mounted(site.secure)
     assert "plain folder" not in agent.log
@@ -379,6 +423,10 @@ def test_root_mounts_a_tmpfs_and_unmounts_it_at_the_end(mounting):
     assert fs.f_blocks * fs.f_frsize == 512 * 1024
     site.deliver(archive(("kept", "1")), command="add")
     agent.wait_for("payload is in")
+    site.deliver(os.urandom(600_000))  # more than there is room for
+    agent.wait_for("payload refused, nothing was changed: ")
+    assert "No space left" in agent.log
+    assert (site.files / "kept").read_text() == "1" and ".unzipped.new" not in os.listdir(site.secure)
     assert agent.stop() == 0
     assert not is_mounted(site.secure) and os.listdir(site.secure) == []
 
@@ -396,25 +444,20 @@ def test_root_mounts_a_tmpfs_and_unmounts_it_at_the_end(mounting):
     assert is_mounted(site.secure)  # not this one's own
 
 
-def open_to_others(site):
-    """Let a user who is not root reach the software TPM and the agent's folders."""
-    for path in (site.lab.dir, site.lab.ca, site.lab.dir / "tpm"):
+@pytest.fixture
+def dropped(site):
+    """An agent that becomes nobody, with its folders in `kept`."""
+    site.lab.dir.chmod(0o711)
+    for path in (site.lab.server, site.lab.ca, site.dir, site.lab.dir / f"{site.name}-tpm"):
         path.chmod(path.stat().st_mode | 0o011)
     for name in ("tpm.sock", "tpm.sock.ctrl"):
-        (site.lab.dir / name).chmod(0o777)
+        (site.lab.dir / f"{site.name}-{name}").chmod(0o777)
     (site.lab.ca / "cacert.crt").chmod(0o644)
-
-
-@pytest.fixture
-def dropped(mounting):
-    """An agent that becomes nobody, with its folders in `kept`."""
-    site = mounting
-    open_to_others(site)
-    kept = site.lab.dir / "kept"
-    site.start_dropped = lambda **options: site.start(enable_insecure_storage=False, run_as="nobody:nogroup",
-                                                      keylime_dir=str(kept), **options)
-    site.state = kept
-    yield site
+    site.state = site.dir / "kept"
+    start = site.start
+    site.start = lambda **options: start(enable_insecure_storage=False, run_as="nobody:nogroup",
+                                         keylime_dir=str(site.state), **options)
+    return site
 
 
 def children(pid):
@@ -426,7 +469,7 @@ def children(pid):
 @AS_ROOT
 def test_the_mount_is_taken_down_when_an_agent_without_root_ends(dropped):
     site = dropped
-    agent = site.start_dropped()
+    agent = site.start()
     assert is_mounted(site.secure) and children(agent.pid) == ["quicklime-paylo"]
     site.deliver(archive(("autorun.sh", "#!/bin/sh\nid -un >who\n"), ("kept", "1")), command="add")
     agent.wait_for("script autorun.sh: exit status 0")
@@ -444,12 +487,12 @@ def test_the_mount_is_taken_down_when_an_agent_without_root_ends(dropped):
 @AS_ROOT
 def test_a_script_runs_as_the_user_that_payload_run_as_names(dropped):
     site = dropped
-    agent = site.start_dropped(payload_run_as="games:games", payload_script_timeout=2)
+    agent = site.start(payload_run_as="games:games", payload_script_timeout=2)
     text = ('#!/bin/sh\necho "$(id -un) $(id -Gn) $AGENT_UUID $(cat conf/secret) $(grep CapEff /proc/self/status | cut -f2)"\n'
             'ls derived_tci_key decrypted_payload\necho x 2>&1 >conf/new || echo cannot write\nexit 5\n')
     site.deliver(archive(("autorun.sh", text), ("conf/secret", "s1")), command="add")
     agent.wait_for("script autorun.sh: exit status 5")
-    assert f"autorun.sh: games games {AGENT_ID} s1 0000000000000000" in agent.log
+    assert f"autorun.sh: games games {site.id} s1 0000000000000000" in agent.log
     assert "autorun.sh: derived_tci_key" in agent.log and "autorun.sh: cannot write" in agent.log
     assert stat.S_IMODE(site.files.stat().st_mode) & 0o777 == 0o750 and site.mode("conf/secret") == 0o640
 
@@ -465,7 +508,7 @@ def test_a_script_runs_as_the_user_that_payload_run_as_names(dropped):
 @AS_ROOT
 def test_a_script_may_run_as_root_and_ends_with_the_agent(dropped):
     site = dropped
-    agent = site.start_dropped(payload_run_as="root:root")
+    agent = site.start(payload_run_as="root:root")
     site.deliver(script("id -un; exec sleep 1000\n"), command="add")
     agent.wait_for("autorun.sh: root")
     keeper = int(subprocess.run(["pgrep", "-P", str(agent.pid), "quicklime-paylo"], capture_output=True,
