@@ -125,7 +125,7 @@ size_t ql_progress_take(struct ql_store *s)
 /** Write some of what was taken. */
 static int write_group(struct ql_txn *t, struct ql_progress **group, uint32_t count, struct ql_err *err)
 {
-    const struct ql_agent_progress *records[PROGRESS_GROUP];
+    const struct ql_agent_progress *records[PROGRESS_GROUP] = {NULL};
     int32_t results[PROGRESS_GROUP] = {0};
     int r;
 
@@ -143,7 +143,7 @@ static int write_group(struct ql_txn *t, struct ql_progress **group, uint32_t co
 int ql_progress_write(struct ql_txn *t, void *arg, struct ql_err *err)
 {
     struct ql_store *s = arg;
-    struct ql_progress *group[PROGRESS_GROUP], *e = NULL;
+    struct ql_progress *group[PROGRESS_GROUP] = {NULL}, *e = NULL;
     uint32_t count = 0;
     int r = QL_OK;
 

@@ -37,7 +37,7 @@ int ql_store_backend_name(const char *url, char *out, struct ql_err *err)
     out[len] = 0;
     for (size_t i = 0; i < QL_ARRAY_LEN(aliases); i++)
         if (!strcmp(out, aliases[i][0]))
-            (void)strcpy(out, aliases[i][1]); /* at most 10 bytes */
+            (void)snprintf(out, 32, "%s", aliases[i][1]); /* shorter than that */
     return QL_OK;
 }
 
