@@ -43,6 +43,17 @@ int ql_source_open(const char *url, struct ql_source **ret, struct ql_err *err)
     return r;
 }
 
+int ql_source_new(const struct ql_source_ops *ops, void *db, struct ql_source **ret, struct ql_err *err)
+{
+    struct ql_source *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return ql_fail_nomem(err);
+    *s = (struct ql_source){.ops = ops, .db = db};
+    *ret = s;
+    return QL_OK;
+}
+
 void ql_source_close(struct ql_source *s)
 {
     if (!s)

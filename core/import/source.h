@@ -33,6 +33,9 @@ struct ql_source;
  * @retval QL_ERANGE the URL @retval QL_EUNSUPPORTED built without that library
  */
 int ql_source_open(const char *url, struct ql_source **ret, struct ql_err *err);
+/** A source by its functions; @p db is handed over. For the three below, and for tests. */
+struct ql_source_ops;
+int ql_source_new(const struct ql_source_ops *ops, void *db, struct ql_source **ret, struct ql_err *err);
 void ql_source_close(struct ql_source *s);
 QL_DEFINE_CLEANUP(struct ql_source, ql_source_close)
 /** Is there a table of this name? @param table  an identifier of ours */

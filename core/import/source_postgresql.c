@@ -75,8 +75,9 @@ static char *plain_url(const char *url)
 int ql_source_postgresql(const char *url, const struct ql_source_ops **ops, void **ret, struct ql_err *err)
 {
     static const struct ql_source_ops postgresql = {
-        .tables = "SELECT count(*) FROM information_schema.tables WHERE table_name=",
-        .here = " AND table_schema=ANY(current_schemas(false))",
+        /* Not information_schema: that hides tables that may not be read, and the reason with them. */
+        .tables = "SELECT count(*) FROM pg_catalog.pg_class WHERE relname=",
+        .here = " AND relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(oid)",
         .close = close_db,
         .each = each,
     };

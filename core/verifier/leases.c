@@ -3,51 +3,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "changes.h"
+#include "beat.h"
 #include "clock.h"
 #include "error.h"
-#include "leases.h"
 #include "log.h"
 #include "notifier.h"
 #include "verifier.h"
-
-/* Sealed into each member's row: whoever can open it has the same store_key_file. */
-static const char proof_text[] = "quicklime member";
-
-/** What a look at the database found of one agent. */
-struct sight {
-    char id[81];
-    bool is_there, is_ours; /* ours: of this uuid */
-    char owner[QL_MEMBER_NAME_MAX + 1];
-    int64_t generation, state, severity;
-};
-
-struct sights {
-    struct sight *all;
-    size_t count, room;
-};
-
-/** One look. Made on the loop, filled on the store thread. */
-struct beat {
-    struct ql_leases *leases;
-    char name[QL_MEMBER_NAME_MAX + 1];
-    bool joins, spares;
-    int64_t began_ns; /* CLOCK_BOOTTIME, before the database was asked */
-    int64_t after;
-    /* what came out */
-    bool held;
-    struct ql_member_list members;
-    struct ql_err proof_err; /* code 0: all have our key */
-    struct sights sights;
-    int64_t seen, outbox;
-    bool has_gap, has_more;
-};
-
-/** A look at all agents. */
-struct survey {
-    struct ql_leases *leases;
-    struct sights sights;
-};
 
 /* ---- questions ---- */
 
@@ -72,177 +33,9 @@ int ql_leases_assign(const struct ql_verifier *v, struct ql_txn *t, struct ql_ag
     return v->leases ? ql_members_assign(t, v->uuid, row, err) : QL_OK;
 }
 
-/* ---- the store's side ---- */
-
-static void sights_done(struct sights *s)
-{
-    free(s->all);
-    *s = (struct sights){0};
-}
-
-static struct sight *next_sight(struct sights *s)
-{
-    if (s->count == s->room) {
-        size_t room = s->room ? s->room * 2 : 64;
-        struct sight *wide = reallocarray(s->all, room, sizeof *wide);
-
-        if (!wide)
-            return NULL;
-        s->all = wide;
-        s->room = room;
-    }
-    s->all[s->count] = (struct sight){.severity = -1};
-    return &s->all[s->count++];
-}
-
-struct taking {
-    struct sights *sights;
-    const char *uuid;
-};
-
-static int take_mark(void *arg, const struct ql_agent_mark *m)
-{
-    const struct taking *g = arg;
-    struct sight *s;
-
-    if (strlen(m->agent_id) >= sizeof s->id)
-        return 0; /* nobody can poll it */
-    s = next_sight(g->sights);
-    if (!s)
-        return QL_ENOMEM;
-    memcpy(s->id, m->agent_id, strlen(m->agent_id) + 1);
-    s->is_there = true;
-    s->is_ours = m->verifier_id && strcmp(m->verifier_id, g->uuid) == 0;
-    if (m->lease_owner && strlen(m->lease_owner) < sizeof s->owner)
-        memcpy(s->owner, m->lease_owner, strlen(m->lease_owner) + 1);
-    s->generation = m->generation;
-    s->state = m->operational_state;
-    s->severity = m->severity_level;
-    return 0;
-}
-
-static int take_change(void *arg, int64_t seq, const char *kind, const char *id)
-{
-    struct beat *b = arg;
-    struct sight *s;
-
-    b->has_gap |= seq != b->seen + 1; /* the oldest leave after a while */
-    b->seen = seq;
-    if (strcmp(kind, "agent") != 0 || strlen(id) >= sizeof s->id)
-        return 0; /* who uses a policy that was replaced is written itself */
-    s = next_sight(&b->sights);
-    if (!s)
-        return QL_ENOMEM;
-    memcpy(s->id, id, strlen(id) + 1);
-    return 0;
-}
-
-/* What is there now of those that were changed. */
-static int look_at(struct ql_txn *t, struct sights *s, const char *uuid, struct ql_err *err)
-{
-    for (size_t i = 0; i < s->count; i++) {
-        struct sight one[1];
-        struct sights out = {.all = one, .room = 1};
-        struct taking g = {.sights = &out, .uuid = uuid};
-        int r = ql_agents_mark(t, s->all[i].id, take_mark, &g, err);
-
-        if (r == QL_OK && out.count)
-            s->all[i] = one[0];
-        else if (r < 0 && r != QL_ENOTFOUND)
-            return r;
-    }
-    return QL_OK;
-}
-
-static int read_changes(struct ql_txn *t, struct beat *b, struct ql_err *err)
-{
-    int r;
-
-    b->seen = b->after;
-    b->has_gap = b->has_more = false;
-    b->sights.count = 0;
-    if (b->after < 0) {
-        b->has_gap = true;
-        return ql_counter_last(t, "changes", &b->seen, err);
-    }
-    r = ql_changes_each(t, b->after, QL_LEASE_CHANGES_MAX, take_change, b, err);
-    b->has_more = b->sights.count == QL_LEASE_CHANGES_MAX;
-    return r == QL_OK ? look_at(t, &b->sights, b->leases->verifier->uuid, err) : r;
-}
-
-static int check_proof(void *arg, const struct ql_member_row *row)
-{
-    struct beat *b = arg;
-    const struct ql_verifier *v = b->leases->verifier;
-    ql_auto(ql_secret_freep) struct ql_secret *opened = NULL;
-
-    if (strcmp(row->uuid, v->uuid) == 0 && row->proof &&
-        ql_seal_unwrap(v->seal, row->proof, row->proof_len, &opened, NULL) < 0)
-        (void)ql_fail(&b->proof_err, QL_EACCES, /* looked at by the caller */
-                      "store_key_file is not that of verifier %.127s, with which agents are to be shared",
-                      row->name);
-    return 0;
-}
-
-static int insert(struct ql_txn *t, const struct beat *b, struct ql_err *err)
-{
-    const struct ql_verifier *v = b->leases->verifier;
-    struct ql_member_row row = {.name = (char *)(uintptr_t)b->name, .uuid = (char *)(uintptr_t)v->uuid};
-    ql_auto_free uint8_t *proof = NULL;
-    ql_auto_free char *address = NULL;
-    int r = ql_seal_wrap(v->seal, proof_text, sizeof proof_text - 1, &proof, &row.proof_len, err);
-
-    if (r < 0)
-        return r;
-    if (asprintf(&address, "%s:%u", ql_config_string(v->config, "verifier", "ip"),
-                 ql_http_server_port(v->https)) < 0)
-        return ql_fail_nomem(err);
-    row.proof = proof;
-    row.address = address;
-    return ql_members_insert(t, &row, err);
-}
-
-static int beat_txn(struct ql_txn *t, void *arg, struct ql_err *err)
-{
-    struct beat *b = arg;
-    const struct ql_verifier *v = b->leases->verifier;
-    int r = QL_OK;
-
-    ql_member_list_done(&b->members); /* a transaction may run more than once */
-    if (b->joins) {
-        b->proof_err = (struct ql_err)QL_ERR_INIT;
-        r = ql_members_each(t, check_proof, b, err);
-        if (r == QL_OK && b->proof_err.code < 0)
-            r = ql_fail(err, b->proof_err.code, "%s", b->proof_err.text);
-        if (r == QL_OK)
-            r = insert(t, b, err);
-    }
-    b->held = false;
-    if (r == QL_OK && !b->joins)
-        r = ql_members_renew(t, b->name, b->leases->ttl_ms, &b->held, err);
-    /* Whose own lease has run out does not take others for gone: the database was away for them, too. */
-    if (r == QL_OK)
-        r = ql_members_claim(t, b->name, v->uuid, b->leases->ttl_ms, !b->joins && (b->spares || !b->held),
-                             &b->held, err);
-    if (r == QL_OK)
-        r = ql_members_list(t, v->uuid, &b->members, err);
-    if (r == QL_OK)
-        r = read_changes(t, b, err);
-    return r == QL_OK ? ql_counter_last(t, "outbox", &b->outbox, err) : r;
-}
-
-static int survey_txn(struct ql_txn *t, void *arg, struct ql_err *err)
-{
-    struct survey *s = arg;
-    struct taking g = {.sights = &s->sights, .uuid = s->leases->verifier->uuid};
-
-    s->sights.count = 0;
-    return ql_agents_marks(t, take_mark, &g, err);
-}
-
 /* ---- what follows from what was seen ---- */
 
-static void consider(struct ql_leases *l, const struct sight *s)
+static void consider(struct ql_leases *l, const struct ql_sight *s)
 {
     struct ql_agent *a = ql_agents_find(&l->verifier->agents, s->id);
     const bool is_mine = strcmp(s->owner, l->name) == 0;
@@ -270,7 +63,7 @@ static void consider(struct ql_leases *l, const struct sight *s)
 
 static void surveyed(int result, const struct ql_err *err, void *arg)
 {
-    struct survey *s = arg;
+    struct ql_survey *s = arg;
     struct ql_leases *l = s->leases;
 
     l->is_surveying = false;
@@ -280,7 +73,7 @@ static void surveyed(int result, const struct ql_err *err, void *arg)
         if (s->sights.all[i].is_ours)
             consider(l, &s->sights.all[i]);
     l->wants_survey |= result < 0;
-    sights_done(&s->sights);
+    ql_sights_done(&s->sights);
     free(s);
     if (!l->verifier->is_closing)
         ql_moves_run(l);
@@ -289,7 +82,7 @@ static void surveyed(int result, const struct ql_err *err, void *arg)
 /* Not while agents move: what was decided would be decided again. */
 static void survey(struct ql_leases *l)
 {
-    struct survey *s;
+    struct ql_survey *s;
     struct ql_err err = QL_ERR_INIT;
 
     if (l->is_surveying || l->is_moving || (!l->wants_survey && ql_mono_ns() < l->survey_due_ns))
@@ -297,7 +90,7 @@ static void survey(struct ql_leases *l)
     s = calloc(1, sizeof *s);
     if (s)
         s->leases = l;
-    l->is_surveying = s && ql_store_submit(l->verifier->store, survey_txn, surveyed, s, &err) == QL_OK;
+    l->is_surveying = s && ql_store_submit(l->verifier->store, ql_survey_txn, surveyed, s, &err) == QL_OK;
     if (!l->is_surveying) {
         free(s);
         return; /* the next beat tries again */
@@ -367,14 +160,14 @@ static void lost(struct ql_leases *l)
 
 /* ---- beats ---- */
 
-static void beat_done(struct beat *b)
+static void beat_done(struct ql_beat *b)
 {
     ql_member_list_done(&b->members);
-    sights_done(&b->sights);
+    ql_sights_done(&b->sights);
     free(b);
 }
 
-static void take_beat(struct ql_leases *l, struct beat *b)
+static void take_beat(struct ql_leases *l, struct ql_beat *b)
 {
     const bool led = ql_leases_lead(l->verifier);
 
@@ -399,7 +192,7 @@ static void beat(struct ql_leases *l);
 
 static void beaten(int result, const struct ql_err *err, void *arg)
 {
-    struct beat *b = arg;
+    struct ql_beat *b = arg;
     struct ql_leases *l = b->leases;
     const bool has_more = result == QL_OK && b->has_more;
 
@@ -422,9 +215,9 @@ static void beaten(int result, const struct ql_err *err, void *arg)
     }
 }
 
-static struct beat *new_beat(struct ql_leases *l)
+static struct ql_beat *new_beat(struct ql_leases *l)
 {
-    struct beat *b = calloc(1, sizeof *b);
+    struct ql_beat *b = calloc(1, sizeof *b);
 
     if (!b)
         return NULL;
@@ -439,12 +232,12 @@ static struct beat *new_beat(struct ql_leases *l)
 
 static void beat(struct ql_leases *l)
 {
-    struct beat *b = l->is_beating ? NULL : new_beat(l);
+    struct ql_beat *b = l->is_beating ? NULL : new_beat(l);
     struct ql_err err = QL_ERR_INIT;
 
     if (!b)
         return;
-    l->is_beating = ql_store_submit(l->verifier->store, beat_txn, beaten, b, &err) == QL_OK;
+    l->is_beating = ql_store_submit(l->verifier->store, ql_beat_txn, beaten, b, &err) == QL_OK;
     if (!l->is_beating)
         beat_done(b); /* the next tick tries again */
 }
@@ -465,34 +258,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ---- */
 
-static int find_member(void *arg, const struct ql_member_row *row)
-{
-    struct beat *b = arg;
-
-    if (strcmp(row->uuid, b->leases->verifier->uuid) == 0 && strcmp(row->name, b->name) != 0)
-        (void)ql_fail(&b->proof_err, QL_EACCES, "%.127s", row->name); /* looked at by the caller */
-    return 0;
-}
-
-/* Come, so that those who are gone are taken out, see who is there, and leave. */
-static int alone_txn(struct ql_txn *t, void *arg, struct ql_err *err)
-{
-    struct beat *b = arg;
-    const struct ql_verifier *v = b->leases->verifier;
-    int r = insert(t, b, err);
-
-    b->proof_err = (struct ql_err)QL_ERR_INIT;
-    if (r == QL_OK)
-        r = ql_members_claim(t, b->name, v->uuid, b->leases->ttl_ms, false, &b->held, err);
-    if (r == QL_OK)
-        r = ql_members_each(t, find_member, b, err);
-    return r == QL_OK ? ql_members_delete(t, b->name, err) : r;
-}
-
 static int be_alone(struct ql_leases *l, struct ql_err *err)
 {
-    struct beat *b = new_beat(l);
-    int r = b ? ql_store_run(l->verifier->store, alone_txn, b, err) : ql_fail_nomem(err);
+    struct ql_beat *b = new_beat(l);
+    int r = b ? ql_store_run(l->verifier->store, ql_beat_alone_txn, b, err) : ql_fail_nomem(err);
 
     if (r == QL_OK && b->proof_err.code < 0)
         r = ql_fail(
@@ -509,8 +278,8 @@ static int join(struct ql_leases *l, struct ql_err *err)
 {
     static const struct timeval every = {.tv_usec = (QL_LEASE_BEAT_MS % 1000) * 1000,
                                          .tv_sec = QL_LEASE_BEAT_MS / 1000};
-    struct beat *b = new_beat(l);
-    int r = b ? ql_store_run(l->verifier->store, beat_txn, b, err) : ql_fail_nomem(err);
+    struct ql_beat *b = new_beat(l);
+    int r = b ? ql_store_run(l->verifier->store, ql_beat_txn, b, err) : ql_fail_nomem(err);
 
     if (r == QL_OK)
         take_beat(l, b);

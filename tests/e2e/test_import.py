@@ -13,7 +13,9 @@ import pytest
 from conftest import AGENT_ID, ROOT, vectors, wait_until
 
 sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
+sys.path.insert(0, str(ROOT / "tests" / "databases"))
 import keylime_db  # noqa: E402
+from servers import KINDS  # noqa: E402
 
 EMPTY_POLICY = {"meta": {"version": 1, "generator": 1}, "release": 0, "digests": {}, "excludes": [], "keyrings": {},
                 "ima": {"ignored_keyrings": [], "log_hash_alg": "sha1", "dm_policy": None}, "ima-buf": {},
@@ -102,6 +104,35 @@ def test_recorded_rows_keep_what_they_say(lab):
     assert record["aik_tpm"] == known["registrarmain"]["aik_tpm"] and record["regcount"] == 1
     pem = "".join(record["mtls_cert"].split("-----")[2].split())
     assert pem == known["registrarmain"]["mtls_cert"]
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_databases_of_servers_are_read_and_written(lab, kind):
+    if not KINDS[kind].program():
+        pytest.skip(f"no server for {kind} is installed")
+    known = vectors("server/db_rows.json")
+    server = KINDS[kind]()
+    try:
+        source, ours = server.url(), server.url()
+        rows = [("allowlists", known["allowlists"]), ("mbpolicies", {"id": 3, "name": "boot", "mb_policy": None}),
+                ("verifiermain", known["verifiermain"])]
+        server.sql(keylime_db.statements(keylime_db.VERIFIER, "alembic_version_cloud_verifier", rows, kind),
+                   source.rsplit("/", 1)[1])
+        (lab.dir / "source").write_text(source)
+        (lab.dir / "ours").write_text(ours)
+        args = (f"file:{lab.dir}/source", "--into", f"file:{lab.dir}/ours")
+        assert "nothing was written" in run_import(lab, *args)
+        assert re.search(r"agents +1 of 1", run_import(lab, *args, "--apply"))
+        found = server.sql("select agent_id, attestation_count, hash_alg from agents", ours.rsplit("/", 1)[1])
+        assert found.replace("|", " ").split() == [AGENT_ID, "3", "sha256"]
+
+        registered = server.url()
+        server.sql(keylime_db.statements(keylime_db.REGISTRAR, "alembic_version_registrar",
+                                         [("registrarmain", known["registrarmain"])], kind), registered.rsplit("/", 1)[1])
+        (lab.dir / "registered").write_text(registered)
+        assert re.search(r"registrations +1 of 1", run_import(lab, f"file:{lab.dir}/registered"))
+    finally:
+        server.close()
 
 
 def test_an_agent_goes_on_where_keylimes_verifier_left_it(lab):
