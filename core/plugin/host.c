@@ -2,9 +2,11 @@
 /* The function table that a plugin gets: log, time, memory under an allowance. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
+#include "error.h"
 #include "internal.h"
 #include "log.h"
 #include "lua_call.h"
@@ -143,4 +145,21 @@ void ql_plugin_host_init(struct ql_plugin_host *h, const struct ql_registry *r, 
     h->registry = r;
     h->limit = limit;
     snprintf(h->name, sizeof h->name, "%s", name);
+}
+
+int ql_host_new(const struct ql_registry *r, const char *name, size_t limit, const struct ql_host **ret,
+                struct ql_err *err)
+{
+    struct ql_plugin_host *h = calloc(1, sizeof *h);
+
+    if (!h)
+        return ql_fail_nomem(err);
+    ql_plugin_host_init(h, r, name, limit);
+    *ret = &h->table;
+    return QL_OK;
+}
+
+void ql_host_free(const struct ql_host *h)
+{
+    free((struct ql_plugin_host *)(uintptr_t)h);
 }

@@ -185,7 +185,8 @@ static void run_script(lua_State *L, const struct ql_lua_call *c)
     if (c->setup) {
         lua_pushcfunction(L, c->setup);
         lua_pushvalue(L, -2);
-        lua_call(L, 1, 0);
+        lua_pushlightuserdata(L, c->arg);
+        lua_call(L, 2, 0);
     }
     ql_lua_freeze(L);
     lua_setfield(L, -2, "__index");
@@ -238,7 +239,8 @@ static int start(lua_State *L)
         pick_component(L, c->component);
     lua_pushcfunction(L, body);
     lua_insert(L, -2);
-    lua_call(L, 1, 0);
+    lua_pushlightuserdata(L, c->arg);
+    lua_call(L, 2, 0);
     return 0;
 }
 

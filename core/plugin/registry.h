@@ -130,5 +130,14 @@ void ql_registry_set_grants(struct ql_registry *r, const struct ql_lua_grants *g
  */
 int ql_registry_config_text(const struct ql_registry *r, const struct ql_config *config, char **ret,
                             struct ql_err *err);
+/**
+ * A host table for plugin code that a program links itself (tools, tests): with Lua, in the registry's limits.
+ * @param r      outlives the host @param name begins its log lines @param limit bytes of alloc
+ * @param[out] ret owned by the caller: ql_host_free()
+ */
+int ql_host_new(const struct ql_registry *r, const char *name, size_t limit, const struct ql_host **ret,
+                struct ql_err *err);
+void ql_host_free(const struct ql_host *h);
+QL_DEFINE_CLEANUP(const struct ql_host, ql_host_free)
 /** Print plugins, versions, components, options, for `quicklime-plugin check`. */
 void ql_registry_describe(const struct ql_registry *r, FILE *out);

@@ -33,9 +33,9 @@ struct ql_lua_job {
     const char *function;  /**< what is being done, for messages; NULL: "loading" */
     const char *source;    /**< text; compiled Lua is refused */
     size_t source_len;     /**< at most 1 MiB */
-    lua_CFunction setup;   /**< argument 1: the table of globals, to be added to; NULL: nothing to add */
-    lua_CFunction body;    /**< argument 1: what the script returned; results are dropped */
-    void *arg;             /**< ql_host.lua_arg answers it inside of the run */
+    lua_CFunction setup;   /**< arguments: the table of globals, to be added to, and `arg`; NULL: nothing */
+    lua_CFunction body;    /**< arguments: what the script returned, and `arg`; results are dropped */
+    void *arg;             /**< handed to setup and body as light userdata; ql_host.lua_arg answers it, too */
     size_t memory;         /**< bytes; 0, or more than the host's own limit: that */
     uint64_t instructions; /**< likewise; memory traffic and work of library functions count, too */
 };

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DOUT=bundled.c -DFILES="a.lua b.lua" -P embed.cmake: scripts as a C array.
+separate_arguments(FILES)
+set(arrays "")
+set(rows "")
+foreach(file ${FILES})
+    get_filename_component(name ${file} NAME_WE)
+    string(MAKE_C_IDENTIFIER ${name} id)
+    file(READ ${file} hex HEX)
+    string(LENGTH "${hex}" digits)
+    math(EXPR len "${digits} / 2")
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+    string(APPEND arrays "static const char text_${id}[] = {${bytes}};\n")
+    string(APPEND rows "    {\"${name}\", text_${id}, ${len}},\n")
+endforeach()
+file(WRITE ${OUT} "#include \"scripts.h\"\n\n${arrays}\nconst struct mb_script mb_bundled[] = {\n${rows}    {NULL, NULL, 0},\n};\n")
