@@ -7,6 +7,7 @@ starts a server, runs the command with {url} in its arguments replaced by the UR
 ends as the command did; 77 when no server is installed.
 """
 
+import ctypes
 import glob
 import os
 import pathlib
@@ -37,6 +38,11 @@ def find(program, *places):
     return found
 
 
+def end_with_parent():
+    """A test that is killed must not leave its server behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Server:
     """Common to both kinds: folder, user, start, stop."""
 
@@ -64,7 +70,8 @@ class Server:
     def start(self):
         log = open(self.dir / "server.log", "ab")
         self.process = subprocess.Popen([str(a) for a in self.argv()], stdout=log, stderr=log, cwd=self.dir,
-                                        stdin=subprocess.DEVNULL, env=self.env(), **self.user)
+                                        stdin=subprocess.DEVNULL, env=self.env(), preexec_fn=end_with_parent,
+                                        **self.user)
         end = time.monotonic() + 60
         while not self.answers():
             assert self.process.poll() is None and time.monotonic() < end, self.log()
