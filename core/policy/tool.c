@@ -19,8 +19,12 @@ static const struct ql_tool_command commands[] = {
     {"sign file", "keylime_sign_runtime_policy", "sign a file as it is, with the older tool's flags",
      ql_tool_sign_old},
     {"convert", "keylime_convert_runtime_policy", "make a runtime policy of an allow-list", ql_tool_convert},
+    {"check measured-boot", NULL, "say what is wrong in a measured boot policy; judge a boot log by it",
+     ql_tool_check_boot},
+    {"check mboot", NULL, NULL, ql_tool_check_boot},
     {"check", NULL, "say what is wrong in a runtime policy; judge a measurement list by it", ql_tool_check},
     {"diff", NULL, "say what differs between two runtime policies", ql_tool_diff},
+    {"explain", NULL, "judge a boot log and say of each event what it was compared with", ql_tool_explain},
     {"dump-eventlog", NULL, "print a boot log as tpm2_eventlog does, as JSON or in words",
      ql_tool_dump_eventlog},
 };
@@ -81,7 +85,8 @@ static void help(FILE *out)
 {
     fprintf(out, "usage: quicklime-policy COMMAND …\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  %-20s %s\n", commands[i].words, commands[i].summary);
+        if (commands[i].summary)
+            fprintf(out, "  %-20s %s\n", commands[i].words, commands[i].summary);
     fprintf(out, "\nquicklime-policy COMMAND --help lists a command's flags.\n");
 }
 

@@ -19,9 +19,9 @@ enum {
 
 /** A command. */
 struct ql_tool_command {
-    const char *words;   /**< "create runtime" */
-    const char *program; /**< name of the program that does just this; NULL: none */
-    const char *summary;
+    const char *words;                 /**< "create runtime" */
+    const char *program;               /**< name of the program that does just this; NULL: none */
+    const char *summary;               /**< NULL: another spelling, not listed */
     int (*run)(int argc, char **argv); /**< argv[0] is its name; getopt's state is fresh */
 };
 
@@ -34,6 +34,8 @@ int ql_tool_convert(int argc, char **argv);
 int ql_tool_sign(int argc, char **argv);
 int ql_tool_sign_old(int argc, char **argv); /**< keylime_sign_runtime_policy's flags */
 int ql_tool_check(int argc, char **argv);
+int ql_tool_check_boot(int argc, char **argv);
+int ql_tool_explain(int argc, char **argv);
 int ql_tool_diff(int argc, char **argv);
 int ql_tool_dump_eventlog(int argc, char **argv);
 int ql_tool_create_boot(int argc, char **argv);
