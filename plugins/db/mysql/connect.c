@@ -123,40 +123,45 @@ static int check_server(struct sv_db *db, struct my *my, struct ql_err *err)
     return QL_OK;
 }
 
+/** Take the lock that names the session, and ask for the limit of messages: one round trip. */
+static int name_session(struct sv_db *db, struct my *my, struct ql_err *err)
+{
+    char sql[160], name[64];
+    MYSQL_RES *res = NULL;
+    MYSQL_ROW row = NULL;
+
+    lock_name(db, db->generation, name);
+    (void)snprintf(sql, sizeof sql, "SELECT @@max_allowed_packet,GET_LOCK('%s',0)", name);
+    if (mysql_real_query(my->c, sql, strlen(sql)))
+        return my_fail_conn(db, "beginning a session", err);
+    res = mysql_store_result(my->c);
+    row = res ? mysql_fetch_row(res) : NULL;
+    if (row && row[0])
+        my->most_bytes = strtoull(row[0], NULL, 10);
+    if (res)
+        mysql_free_result(res);
+    return row ? QL_OK : my_fail_conn(db, "beginning a session", err);
+}
+
 static int begin_session(struct sv_db *db, struct my *my, struct ql_err *err)
 {
-    unsigned long long most = 0;
-    char sql[320], name[64];
+    long long timeout = (long long)db->plugin->statement_timeout_s;
+    char sql[400];
     int r = check_server(db, my, err);
 
-    /* Lists are read as they were when the transaction began; single rows are locked, see lock_read. */
     if (r == QL_OK)
-        r = my_exec(db, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", err);
-    (void)snprintf(sql, sizeof sql,
-                   "SET autocommit=0,time_zone='+00:00',innodb_lock_wait_timeout=10,"
-                   "sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'%s",
-                   my->is_mariadb ? ",idle_transaction_timeout=15" : "");
-    if (r == QL_OK)
-        r = my_exec(db, sql, err);
-    if (my->is_mariadb)
-        (void)snprintf(sql, sizeof sql, "SET max_statement_time=%lld",
-                       (long long)db->plugin->statement_timeout_s);
-    else
-        (void)snprintf(sql, sizeof sql, "SET max_execution_time=%lld",
-                       (long long)db->plugin->statement_timeout_s * 1000);
-    if (r == QL_OK)
-        r = my_exec(db, sql, err);
-    lock_name(db, db->generation, name);
-    (void)snprintf(sql, sizeof sql, "DO GET_LOCK('%s',0)", name);
-    if (r == QL_OK)
-        r = my_exec(db, sql, err);
-    if (r == QL_OK)
-        r = sv_drv_query(db, "SELECT CAST(@@max_allowed_packet AS CHAR)", NULL, NULL, copy_number, &most,
-                         err);
+        r = name_session(db, my, err);
     if (r < 0)
         return r;
-    my->most_bytes = most;
-    return my_exec(db, "COMMIT", err); /* reading variables has begun a transaction */
+    /* Lists are read as they were when the transaction began; single rows are locked, see lock_read. */
+    (void)snprintf(sql, sizeof sql,
+                   "SET %s='REPEATABLE-READ',autocommit=0,time_zone='+00:00',innodb_lock_wait_timeout=10,"
+                   "sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',%s=%lld%s",
+                   my->is_mariadb ? "tx_isolation" : "transaction_isolation",
+                   my->is_mariadb ? "max_statement_time" : "max_execution_time",
+                   my->is_mariadb ? timeout : timeout * 1000,
+                   my->is_mariadb ? ",idle_transaction_timeout=15" : "");
+    return my_exec(db, sql, err);
 }
 
 static int set_options(struct sv_db *db, MYSQL *c)

@@ -60,7 +60,7 @@ bool sv_drv_usable(const struct sv_db *db)
 {
     const struct pg *pg = db->conn;
 
-    return pg && PQstatus(pg->c) == CONNECTION_OK;
+    return pg && !pg->is_lost && PQstatus(pg->c) == CONNECTION_OK;
 }
 
 void sv_drv_disconnect(struct sv_db *db)

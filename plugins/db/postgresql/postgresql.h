@@ -18,6 +18,7 @@ enum {
 
 struct pg {
     PGconn *c;
+    bool is_lost;     /**< not to be used any more, whatever the library says */
     bool is_begun;    /**< the server knows of the transaction */
     bool is_failed;   /**< and has given it up */
     unsigned cursors; /**< declared so far */

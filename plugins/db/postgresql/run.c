@@ -67,8 +67,10 @@ static void skip(struct pg *pg, struct pg_failure *f)
 /** End of the answers. @return QL_OK or what went wrong in them */
 static int finish(struct sv_db *db, struct pg *pg, struct pg_failure *f, const char *what, struct ql_err *err)
 {
-    if (!pg_end(pg))
+    if (!pg_end(pg)) {
+        pg->is_lost = true; /* answers are out of step at best */
         pg_note(pg, NULL, f);
+    }
     if (!f->any)
         return QL_OK;
     pg->is_failed = pg->is_begun;
@@ -79,6 +81,7 @@ static int lost(struct sv_db *db, struct pg *pg, const char *what, struct ql_err
 {
     struct pg_failure f = {0};
 
+    pg->is_lost = true;
     pg_note(pg, NULL, &f);
     return pg_fail(db, &f, what, err);
 }
@@ -150,7 +153,7 @@ void sv_drv_rollback(struct sv_db *db)
     struct pg *pg = db->conn;
 
     if (pg->is_begun && pg_exec(db, "ROLLBACK", NULL, 0, NULL) < 0)
-        PQreset(pg->c); /* cannot be: ROLLBACK fails with the connection alone */
+        pg->is_lost = true; /* ROLLBACK fails with the connection alone */
     pg->is_begun = pg->is_failed = false;
 }
 
@@ -524,7 +527,7 @@ int sv_drv_commit(struct sv_db *db, struct sv_stmt *mark, const struct ql_value 
     if (r == QL_OK && strcmp(PQcmdStatus(res), "COMMIT") != 0)
         r = db->host->fail(err, QL_EINTERNAL, "%s: the transaction had failed", db->name);
     PQclear(res);
-    *is_unsure = r < 0 && PQstatus(pg->c) != CONNECTION_OK;
+    *is_unsure = r < 0 && !sv_drv_usable(db);
     if (r == QL_OK)
         pg->is_begun = pg->is_failed = false;
     return r;
