@@ -58,6 +58,18 @@ class Server:
             os.chown(self.dir, nobody.pw_uid, nobody.pw_gid)
             self.user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
+    def make_certificate(self):
+        """A CA, and a certificate for 127.0.0.1 and no name."""
+        (self.dir / "san").write_text("subjectAltName=IP:127.0.0.1\n")
+        new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        self.run(*new, "-x509", "-days", "30", "-subj", "/CN=Database CA", "-keyout", self.dir / "ca.key", "-out",
+                 self.dir / "ca.crt")
+        self.run(*new, "-subj", "/CN=database", "-keyout", self.dir / "server.key", "-out", self.dir / "server.csr")
+        self.run("openssl", "x509", "-req", "-in", self.dir / "server.csr", "-CA", self.dir / "ca.crt", "-CAkey",
+                 self.dir / "ca.key", "-CAcreateserial", "-days", "30", "-extfile", self.dir / "san", "-out",
+                 self.dir / "server.crt")
+        (self.dir / "server.key").chmod(0o600)
+
     def run(self, *argv):
         done = subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               cwd=self.dir, env=self.env(), **self.user)
@@ -102,10 +114,13 @@ class Server:
 class Postgresql(Server):
     scheme, gentle, fast = "postgresql", signal.SIGINT, signal.SIGQUIT
 
-    def __init__(self, *settings):
+    def __init__(self, *settings, tls=False):
         self.bin = os.path.dirname(os.path.realpath(self.program()))
         super().__init__()
-        self.settings = settings
+        self.settings = list(settings)
+        if tls:
+            self.make_certificate()
+            self.settings += ["ssl=on", f"ssl_cert_file={self.dir}/server.crt", f"ssl_key_file={self.dir}/server.key"]
         (self.dir / "pw").write_text("admin\n")
         self.run(f"{self.bin}/initdb", "-D", self.dir / "data", "-U", "admin", "-A", "scram-sha-256",
                  f"--pwfile={self.dir}/pw", "--no-sync", "-E", "UTF8", "--no-locale")
@@ -140,9 +155,12 @@ class Postgresql(Server):
 class Mysql(Server):
     scheme, gentle, fast = "mysql+pymysql", signal.SIGTERM, signal.SIGKILL
 
-    def __init__(self, *settings):
-        self.settings = settings
+    def __init__(self, *settings, tls=False):
         super().__init__()
+        self.settings = list(settings)
+        if tls:
+            self.make_certificate()
+            self.settings += [f"--ssl-cert={self.dir}/server.crt", f"--ssl-key={self.dir}/server.key"]
         me = pwd.getpwuid(self.user.get("user", os.getuid())).pw_name
         self.run(find("mariadb-install-db", "/usr/bin"), "--no-defaults", f"--datadir={self.dir}/data",
                  f"--auth-root-authentication-method=normal", "--skip-test-db", f"--user={me}",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemons on PostgreSQL and MariaDB: a life with an outage, and servers that cannot be used."""
 
+import concurrent.futures
 import re
 import subprocess
 
@@ -33,14 +34,15 @@ def test_an_outage_loses_nothing_and_attestation_goes_on(lab):
     assert lab.wait_attested(1)["operational_state"] == 3
 
     with lab.store.away():
-        answer = lab.verifier("PUT", agent + "/stop")
-        assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0
         lab.extend(15)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            asked = [pool.submit(lab.verifier, "PUT", agent + "/stop"),
+                     pool.submit(lab.registrar, "DELETE", agent, tls=True)]
+            for answer in (a.result() for a in asked):
+                assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0
         journal = lab.server / "failures.journal"
         wait_until(lambda: journal.stat().st_size > 0, 20, "the failure in the journal")
         assert "failed, stopping polling" in verifier.log
-        answer = lab.registrar("DELETE", agent, tls=True)
-        assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0
 
     def known():
         answer = lab.verifier("GET", agent)
@@ -125,3 +127,28 @@ def test_no_rights_are_said_so(lab):
     url = server.url("x").rsplit("/", 1)[0] + "/" + name
     log = refused(lab, url, 'user \\"ql\\" lacks rights')
     assert re.search("permission denied|command denied", log)
+
+
+def test_the_line_is_encrypted_and_the_server_checked(lab):
+    server = stores.servers.KINDS[lab.store.kind](tls=True)
+    try:
+        url, ca = server.url(), f"&sslrootcert={server.dir}/ca.crt"
+        server.dir.chmod(0o755)
+        seen = {"postgresql": "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND usename = 'ql'",
+                "mysql": "SELECT 0"}[lab.store.kind]
+        p = lab.start_verifier(database_url=url + "?sslmode=verify-full" + ca)
+        assert lab.store.kind == "mysql" or server.sql(seen).strip() == "1"
+        assert p.stop() == 0
+        if lab.store.kind == "mysql":
+            server.sql("ALTER USER ql@'127.0.0.1' REQUIRE SSL")
+            refused(lab, url + "?sslmode=disable", "denied")
+        p = lab.start_verifier(database_url=url + "?sslmode=require")
+        assert p.stop() == 0
+        # A CA in the options is used even on this machine; the certificate is not for the other name.
+        words = "certificate|verif"
+        assert re.search(words, refused(lab, url, **{lab.store.kind: {"tls": "verify-full"}}), re.I)
+        named = url.replace("127.0.0.1", "localhost")
+        assert re.search("does not match|verif|valid", refused(lab, named, **{lab.store.kind: {
+            "tls_ca": f"{server.dir}/ca.crt"}}), re.I)
+    finally:
+        server.close()
