@@ -81,14 +81,18 @@ static inline bool swtpm_try(struct swtpm *t)
         _exit(127);
     }
     for (int i = 0; t->pid > 0 && i < 2000; i++) {
-        int fd = swtpm_socket(t->port + 1, true);
+        int control_fd = swtpm_socket(t->port + 1, true);
+        int data_fd =
+            control_fd >= 0 ? swtpm_socket(t->port, true) : -1; /* it listens to that a little later */
 
-        if (fd >= 0) {
-            close(fd);
-            return true;
-        }
+        if (control_fd >= 0)
+            close(control_fd);
+        if (data_fd >= 0)
+            close(data_fd);
         if (waitpid(t->pid, NULL, WNOHANG) == t->pid)
             return false; /* somebody took one of the ports meanwhile */
+        if (data_fd >= 0)
+            return true;
         nanosleep(&pause, NULL);
     }
     return false;
