@@ -17,7 +17,7 @@ install(FILES ${CMAKE_BINARY_DIR}/QuicklimeConfig.cmake ${CMAKE_BINARY_DIR}/Quic
 install(DIRECTORY templates/c templates/lua DESTINATION ${CMAKE_INSTALL_DATADIR}/quicklime/templates COMPONENT sdk)
 
 # Commented sample files, printed by the programs themselves from their option tables.
-foreach(program verifier registrar agent tenant)
+foreach(program verifier registrar agent tenant ca)
     if(TARGET quicklime-${program})
         add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/${program}.conf.sample
             COMMAND quicklime-${program} --sample-config > ${CMAKE_BINARY_DIR}/${program}.conf.sample

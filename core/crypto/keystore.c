@@ -62,14 +62,28 @@ int ql_keystore_seal(const struct ql_secret *plain, const struct ql_secret *pass
     return QL_OK;
 }
 
+int ql_keystore_open_parts(const char *priv, size_t priv_len, const char *salt, size_t salt_len,
+                           const struct ql_secret *password, struct ql_secret **ret, struct ql_err *err)
+{
+    ql_auto(ql_secret_freep) struct ql_secret *key = NULL;
+    ql_auto_free uint8_t *sealed = NULL;
+    size_t sealed_len = 0;
+    int r;
+
+    if (salt_len == 0 || salt_len > SALT_LEN_MAX)
+        return ql_fail(err, QL_EPARSE, "key store with a salt of %zu bytes", salt_len);
+    r = ql_base64_decode_dup(priv, priv_len, QL_KEYSTORE_MAX_LEN, &sealed, &sealed_len, err);
+    if (r == QL_OK)
+        r = derive(password, salt, salt_len, &key, err);
+    return r < 0 ? r : ql_gcm_open(key, sealed, sealed_len, ret, err);
+}
+
 int ql_keystore_open(const char *text, size_t len, const struct ql_secret *password, struct ql_secret **ret,
                      struct ql_err *err)
 {
-    ql_auto(ql_secret_freep) struct ql_secret *key = NULL;
     ql_auto_json json_t *outer = NULL;
-    ql_auto_free uint8_t *sealed = NULL;
     const char *priv = NULL, *salt = NULL;
-    size_t priv_len = 0, salt_len = 0, sealed_len = 0;
+    size_t priv_len = 0, salt_len = 0;
     int r = ql_json_parse_object(text, len, QL_KEYSTORE_MAX_LEN, &outer, err);
 
     if (r == QL_OK)
@@ -78,10 +92,5 @@ int ql_keystore_open(const char *text, size_t len, const struct ql_secret *passw
         r = ql_json_get_text(outer, "salt", &salt, &salt_len, err);
     if (r < 0)
         return r == QL_ENOTFOUND ? ql_fail(err, QL_EPARSE, "key store without priv or salt") : r;
-    if (salt_len == 0 || salt_len > SALT_LEN_MAX)
-        return ql_fail(err, QL_EPARSE, "key store with a salt of %zu bytes", salt_len);
-    r = ql_base64_decode_dup(priv, priv_len, QL_KEYSTORE_MAX_LEN, &sealed, &sealed_len, err);
-    if (r == QL_OK)
-        r = derive(password, salt, salt_len, &key, err);
-    return r < 0 ? r : ql_gcm_open(key, sealed, sealed_len, ret, err);
+    return ql_keystore_open_parts(priv, priv_len, salt, salt_len, password, ret, err);
 }

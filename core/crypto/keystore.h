@@ -23,3 +23,9 @@ int ql_keystore_seal(const struct ql_secret *plain, const struct ql_secret *pass
 /** Open the text of a private.json. @retval QL_EPARSE @retval QL_ECRYPTO damaged, or another password */
 int ql_keystore_open(const char *text, size_t len, const struct ql_secret *password, struct ql_secret **ret,
                      struct ql_err *err);
+/**
+ * Open the two members by themselves: Keylime's private.yml has the same under another spelling.
+ * @param priv  base64 @retval QL_EPARSE @retval QL_ECRYPTO damaged, or another password
+ */
+int ql_keystore_open_parts(const char *priv, size_t priv_len, const char *salt, size_t salt_len,
+                           const struct ql_secret *password, struct ql_secret **ret, struct ql_err *err);

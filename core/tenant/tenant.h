@@ -16,6 +16,7 @@
 #include "config.h"
 #include "json.h"
 #include "public.h"
+#include "say.h"
 #include "secret.h"
 #include "tls.h"
 
@@ -58,8 +59,6 @@ void ql_reply_done(struct ql_reply *r);
 
 /* ---- output.c ---- */
 
-/** Print a record to standard output: "TIME - AREA - LEVEL - text". @param level "INFO", "WARNING", "ERROR", "CRITICAL" */
-void ql_say(const char *area, const char *level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 #define ql_say_info(...)    ql_say("keylime.tenant", "INFO", __VA_ARGS__)
 #define ql_say_warning(...) ql_say("keylime.tenant", "WARNING", __VA_ARGS__)
 #define ql_say_error(...)   ql_say("keylime.tenant", "ERROR", __VA_ARGS__)
