@@ -18,6 +18,7 @@ import random
 import resource
 import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -332,8 +333,39 @@ def takeovers(folder, seed, full):
         group.close()
 
 
+def lease_outage(folder, seed, full):
+    """The database that three verifiers share is away for longer than their leases: nobody polls, then all go on as before."""
+    outages = (10, 60, 3600) if full else (8,)
+    group = Group(folder, 3, 24)
+    wrong = []
+    try:
+        group.enrol()
+        group.await_shares(3)
+        group.await_rounds(2)
+        for seconds in outages:
+            before = group.holders()
+            with sqlite3.connect(folder / "shared.sqlite", isolation_level=None) as db:
+                db.execute("begin immediate")  # nobody else can write, or begin
+                time.sleep(seconds - 2)
+                quotes = group.fleet.quotes()
+                time.sleep(2)
+                asked = sum(group.fleet.quotes()) - sum(quotes)
+                db.execute("rollback")
+            if asked:
+                wrong.append(f"{asked} quotes asked {seconds} s into an outage, when all leases had run out")
+            group.await_rounds(2, 40)
+            time.sleep(2 * group.lease)
+            moved = sum(before[n] != name for n, name in group.holders().items())
+            if moved:
+                wrong.append(f"{moved} agents changed hands over an outage of {seconds} s that all had")
+        lost = [n for n, r in group.running()[0].agents().items() if r["operational_state"] != GET_QUOTE]
+        return wrong + [f"{n} is not polled" for n in lost[:5]], f"outages of {', '.join(map(str, outages))} s"
+    finally:
+        group.close()
+
+
 SCENES = [kills, worker_kills, registrar_kills, full_disk, read_only_disk, no_descriptors, clock_steps, stops, network,
-          bad_evidence, takeovers]
+          bad_evidence, takeovers, lease_outage]
 NEED_MOUNT = (full_disk, read_only_disk)
 
 
