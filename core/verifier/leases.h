@@ -26,7 +26,7 @@ enum {
     QL_LEASE_MARGIN_MS = 1000, /**< polling stops so long before the lease ends */
     QL_LEASE_NOTICE_MS =
         2000, /**< lease_time less this is what the database is asked for: others notice and load */
-    QL_LEASE_SURVEY_S = 300,      /**< between two looks at all agents, when nothing asks for one */
+    QL_LEASE_SURVEY_S = 300,     /**< between two looks at all agents, when nothing asks for one */
     QL_LEASE_WAIT_MS = 1000,     /**< a poll that may not begin is tried again after this */
     QL_LEASE_CHANGES_MAX = 1024, /**< changes read in one look */
     QL_MOVES_BATCH = 64          /**< agents taken, given or read in one transaction */
