@@ -93,6 +93,8 @@ static json_t *addition(struct adding *a)
     ql_auto_free char *v =
         a->payload.v ? ql_base64_dup(ql_secret_data(a->payload.v), ql_secret_len(a->payload.v)) : NULL;
     const char *cv_host = ql_arg(t->args, QL_ARG_CV_TARGET_HOST);
+    const char *revocation_key =
+        a->payload.revocation_key ? (const char *)ql_secret_data(a->payload.revocation_key) : "";
     char version[8];
     json_t *body = json_pack(
         "{s:o, s:s, s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:o, "
@@ -102,9 +104,10 @@ static json_t *addition(struct adding *a)
         "tpm_policy", a->policies.tpm_policy, "runtime_policy", a->policies.runtime_policy,
         "runtime_policy_name", a->policies.runtime_policy_name, "runtime_policy_key",
         a->policies.runtime_policy_key, "mb_policy", text_or_null(a->policies.mb_policy), "mb_policy_name",
-        a->policies.mb_policy_name, "ima_sign_verification_keys", a->policies.file_keys, "metadata", "{}",
-        "revocation_key", "", "accept_tpm_hash_algs", list_option(t, "accept_tpm_hash_algs"),
-        "accept_tpm_encryption_algs", list_option(t, "accept_tpm_encryption_algs"), "accept_tpm_signing_algs",
+        a->policies.mb_policy_name, "ima_sign_verification_keys", a->policies.file_keys, "metadata",
+        a->payload.metadata ? a->payload.metadata : "{}", "revocation_key", revocation_key,
+        "accept_tpm_hash_algs", list_option(t, "accept_tpm_hash_algs"), "accept_tpm_encryption_algs",
+        list_option(t, "accept_tpm_encryption_algs"), "accept_tpm_signing_algs",
         list_option(t, "accept_tpm_signing_algs"), "ak_tpm", a->reg.aik_tpm, "mtls_cert",
         text_or_null(a->reg.mtls_cert), "supported_version", ql_api_text(t->agent.version, version));
 

@@ -23,6 +23,8 @@ void ql_payload_done(struct ql_payload *p)
     ql_secret_free(p->u);
     ql_secret_free(p->v);
     free(p->encrypted);
+    ql_secret_free(p->revocation_key);
+    free(p->metadata);
     *p = (struct ql_payload){0};
 }
 
@@ -56,28 +58,53 @@ static int check_size(struct ql_tenant *t, size_t encoded_len, struct ql_err *er
     return QL_OK;
 }
 
-/* -f FILE: encrypted here under a fresh key. */
-static int encrypt_file(struct ql_tenant *t, const char *path, struct ql_payload *p, struct ql_err *err)
+/* Encrypted here under a fresh key. */
+static int encrypt(struct ql_tenant *t, const void *data, size_t len, struct ql_payload *p,
+                   struct ql_err *err)
 {
     ql_auto_free uint8_t *sealed = NULL;
-    uint8_t *data = NULL;
-    size_t len = 0, sealed_len = 0;
-    int r =
-        ql_file_read(path, (size_t)ql_config_int(t->config, "tenant", "max_payload_size"), &data, &len, err);
+    size_t sealed_len = 0;
+    int r = fresh_keys(p, err);
 
     if (r == QL_OK)
-        r = fresh_keys(p, err);
-    if (r == QL_OK)
         r = ql_gcm_seal(p->k, data, len, &sealed, &sealed_len, err);
-    if (data)
-        ql_wipe(data, len);
-    free(data);
     if (r == QL_OK)
         r = check_size(t, QL_BASE64_LEN(sealed_len), err);
     if (r < 0)
         return r;
     p->encrypted = ql_base64_dup(sealed, sealed_len);
     return p->encrypted ? QL_OK : ql_fail_nomem(err);
+}
+
+/* -f FILE */
+static int encrypt_file(struct ql_tenant *t, const char *path, struct ql_payload *p, struct ql_err *err)
+{
+    uint8_t *data = NULL;
+    size_t len = 0;
+    int r =
+        ql_file_read(path, (size_t)ql_config_int(t->config, "tenant", "max_payload_size"), &data, &len, err);
+
+    if (r == QL_OK)
+        r = encrypt(t, data, len, p, err);
+    if (data)
+        ql_wipe(data, len);
+    free(data);
+    return r;
+}
+
+/* --cert DIR */
+static int encrypt_package(struct ql_tenant *t, struct ql_payload *p, struct ql_err *err)
+{
+    struct ql_package package;
+    int r = ql_package_make(t, &package, err);
+
+    if (r < 0)
+        return r;
+    r = encrypt(t, ql_secret_data(package.zip), ql_secret_len(package.zip), p, err);
+    p->revocation_key = ql_steal(package.revocation_key);
+    p->metadata = ql_steal(package.metadata);
+    ql_package_done(&package);
+    return r;
 }
 
 static int read_key_line(const char **at, struct ql_secret **ret, struct ql_err *err)
@@ -126,22 +153,25 @@ static int read_key_file(struct ql_tenant *t, const char *path, const char *payl
 
 int ql_payload_read(struct ql_tenant *t, struct ql_payload *ret, struct ql_err *err)
 {
-    const char *file = ql_arg(t->args, QL_ARG_FILE), *key = ql_arg(t->args, QL_ARG_KEY);
+    const char *file = ql_arg(t->args, QL_ARG_FILE), *key = ql_arg(t->args, QL_ARG_KEY),
+               *cert = ql_arg(t->args, QL_ARG_CERT);
     struct ql_payload p = {0};
     int r = QL_OK;
 
-    if (ql_arg_given(t->args, QL_ARG_CERT) || ql_arg_given(t->args, QL_ARG_INCLUDE))
-        return ql_fail(err, QL_EUNSUPPORTED, "--cert and --include are not offered by this release; use -f");
-    if (file && key)
+    if (ql_arg_given(t->args, QL_ARG_INCLUDE) && !cert)
+        return ql_fail(err, QL_ERANGE, "--include option is only valid when used with --cert");
+    if ((file && key) || (cert && (file || key)))
         return ql_fail(
             err, QL_ERANGE,
             "You must specify one of -k, -f, or --cert to specify the key/contents to be securely delivered "
             "to the agent");
-    if (!file && !key && ql_arg_given(t->args, QL_ARG_VERIFY))
+    if (!file && !key && !cert && ql_arg_given(t->args, QL_ARG_VERIFY))
         return ql_fail(err, QL_ERANGE,
                        "--verify only works when a payload is provided to the agent via -k, -f, or --cert");
     if (file)
         r = encrypt_file(t, file, &p, err);
+    else if (cert)
+        r = encrypt_package(t, &p, err);
     else if (key)
         r = read_key_file(t, key, ql_arg(t->args, QL_ARG_PAYLOAD), &p, err);
     if (r < 0) {

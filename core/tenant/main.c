@@ -198,6 +198,7 @@ int main(int argc, char **argv)
         return code;
     t.config = start.config;
     t.state_dir = start.state_dir;
+    t.config_dir = start.config_dir;
     if (ql_config_finish(start.config, &err) < 0) {
         ql_say_error("%s", err.text);
         code = 1;

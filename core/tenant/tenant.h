@@ -40,6 +40,7 @@ struct ql_tenant {
     const struct ql_args *args;
     struct ql_config *config;
     const char *state_dir;
+    const char *config_dir; /**< NULL: the system's */
     struct event_base *base;
     struct ql_http_client *client;
     struct ql_tls *tls;
@@ -171,12 +172,29 @@ int ql_command_list_boot(struct ql_tenant *t);
 int ql_stored_call(struct ql_tenant *t, unsigned method, const char *collection, const char *name,
                    const json_t *body, const char *title);
 
+/* ---- package.c ---- */
+
+/** What --cert makes (spec/server.md 11.4). Owned. */
+struct ql_package {
+    struct ql_secret *zip;            /**< for the node */
+    struct ql_secret *revocation_key; /**< PEM: signs revocations, for the verifier */
+    char *metadata;                   /**< JSON text: number and subject of the node's certificate */
+};
+/**
+ * Make CA, node certificate and RevocationNotifier pair as far as they are missing, and the archive of all that the node gets.
+ * Asks for the password of the key store if it is not configured.
+ */
+int ql_package_make(struct ql_tenant *t, struct ql_package *ret, struct ql_err *err);
+void ql_package_done(struct ql_package *p);
+
 /* ---- keys.c ---- */
 
 /** Payload keys: K = U xor V. */
 struct ql_payload {
-    struct ql_secret *k, *u, *v; /**< NULL: no payload */
-    char *encrypted;             /**< base64; NULL: none */
+    struct ql_secret *k, *u, *v;      /**< NULL: no payload */
+    char *encrypted;                  /**< base64; NULL: none */
+    struct ql_secret *revocation_key; /**< PEM, for the verifier; NULL: none */
+    char *metadata;                   /**< JSON text, for the verifier; NULL: none */
 };
 int ql_payload_read(struct ql_tenant *t, struct ql_payload *ret, struct ql_err *err);
 void ql_payload_done(struct ql_payload *p);

@@ -9,7 +9,7 @@ import subprocess
 import zipfile
 
 import pytest
-from conftest import BUILD, ROOT, Process, vectors, wait_until
+from conftest import AGENT_ID, BUILD, ROOT, Process, vectors, wait_until
 
 PASSWORD = "correct horse"
 
@@ -245,3 +245,87 @@ def test_names_and_folders_with_special_characters_do_no_harm(ca, tmp_path):
         assert "no name for a certificate" in ca.run("create", "--name=" + name, code=1)
     ca.run("create", "-n", "leaf")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["conf", ca.dir.name])
+
+
+# ---- the tenant's --cert ----
+
+PEER_ID = "5c3a1f0e-7d24-4b8e-9a61-2f0c4d7e8b91"
+
+
+@pytest.fixture
+def site(lab):
+    """A lab with the words of a CA, and a folder of files to include."""
+    lab.write_config("ca", {"password": PASSWORD, "key_type": "p256"})
+    extra = lab.dir / "extra"
+    extra.mkdir()
+    (extra / "action_list").write_text("note\n")
+    (extra / "note").write_text(f"#!/bin/sh\ncat \"$1\" >>'{lab.dir}/noted'\n")
+    (extra / "note").chmod(0o755)
+    return lab
+
+
+def test_nodes_get_certificates_and_believe_revocations_signed_by_the_cas_key(site):
+    lab, own = site, site.dir / "node-ca"
+    lab.start_tpm("tpm2")
+    tpm2 = lab.tcti
+    lab.start_tpm()
+    lab.start_verifier()
+    lab.start_registrar()
+    lab.start_agent()
+    peer = lab.start_agent(name="agent2", uuid=PEER_ID, tcti=tpm2)
+    out = lab.add("--cert", str(own), "--include", str(lab.dir / "extra"), "--verify",
+                  "--tpm_policy", json.dumps({"15": [lab.pcr(15)]}))
+    assert "CA directory does not exist. Creating..." in out and "Successful key derivation" in out
+    assert f"Created certificate for name {AGENT_ID} successfully in {own}" in out
+    assert "Created certificate for name RevocationNotifier" in out and PASSWORD not in out
+    unzipped = lab.dir / "agent" / "secure" / "unzipped"
+    wait_until(lambda: (unzipped / "note").exists(), 20, "the payload's files")
+    delivered = {p.name for p in unzipped.iterdir()}
+    assert delivered >= {f"{AGENT_ID}-public.pem", f"{AGENT_ID}-cert.crt", f"{AGENT_ID}-private.pem", "cacert.crt", "cacrl.der",
+                         "cacrl.pem", "RevocationNotifier-cert.crt", "action_list", "note"}
+    assert not any("Notifier-private" in name for name in delivered)
+    assert (unzipped / "note").stat().st_mode & 0o777 == 0o700
+    text = subprocess.run(["openssl", "verify", "-CAfile", unzipped / "cacert.crt", unzipped / f"{AGENT_ID}-cert.crt",
+                           unzipped / "RevocationNotifier-cert.crt"], capture_output=True, text=True)
+    assert text.stdout.count(": OK") == 2, text
+    pub = [subprocess.run(["openssl", *args], capture_output=True, check=True).stdout for args in
+           (("pkey", "-in", unzipped / f"{AGENT_ID}-private.pem", "-passin", "pass:", "-pubout"),
+            ("x509", "-in", unzipped / f"{AGENT_ID}-cert.crt", "-noout", "-pubkey"))]
+    assert pub[0] == pub[1]
+    assert json.loads(lab.agent_status()["meta_data"]) == {
+        "cert_serial": 2, "subject": f"OU=53,O=Keylime,L=Lexington,ST=MA,CN={AGENT_ID},C=US"}
+    assert "\"cert_serial\": 2, \"subject\"" in lab.agent_status()["meta_data"]
+
+    # The second node: same CA, same pair.
+    notifier = (own / "RevocationNotifier-cert.crt").read_bytes()
+    lab.ports["agent"] = lab.ports["agent2"]
+    out = lab.add("--cert", str(own), "--include", str(lab.dir / "extra"), "--verify", agent_id=PEER_ID)
+    assert "RevocationNotifier successfully" not in out and "Creating..." not in out
+    unzipped2 = lab.dir / "agent2" / "secure" / "unzipped"
+    wait_until(lambda: (unzipped2 / "note").exists(), 20, "the peer's files")
+    assert (unzipped2 / "RevocationNotifier-cert.crt").read_bytes() == notifier
+    wait_until(lambda: lab.agent_status(PEER_ID)["attestation_count"] >= 1, 20, "first attestation")
+
+    lab.extend(15)  # tpm2-tools talk to the first node's TPM
+    noted = lab.dir / "noted"
+    wait_until(lambda: noted.exists() and "cert_serial" in noted.read_text(), 20, "the peer's action")
+    assert AGENT_ID in noted.read_text(), peer.log[-2000:]
+
+
+def test_the_tenant_refuses_what_does_not_go_with_cert(site):
+    lab = site
+    lab.start_all()
+    payload = lab.dir / "payload"
+    payload.write_text("x")
+    own = str(lab.dir / "node-ca")
+    for more, text in ((("-f", str(payload)), "You must specify one of -k, -f, or --cert"),
+                       (("--include", str(lab.dir / "none")), "none does not exist"),
+                       (("--include", str(payload)), "payload: ")):
+        assert text in lab.add("--cert", own, *more, code=1)
+    assert "--include option is only valid when used with --cert" in lab.add("--include", str(lab.dir / "extra"), code=1)
+    assert "is the CA of the servers" in lab.add("--cert", str(lab.ca), code=1)
+    (lab.dir / "extra" / "cacert.crt").write_text("another CA's")
+    assert "two files named cacert.crt" in lab.add("--cert", own, "--include", str(lab.dir / "extra"), code=1)
+    lab.write_config("ca", {"password": "wrong"})
+    assert "Invalid password for keystore" in lab.add("--cert", own, code=1)
+    assert lab.verifier("GET", f"/v2.6/agents/{AGENT_ID}").status == 404
