@@ -254,8 +254,11 @@ static int add_policy(struct oneshot *s, const char *validator, const json_t *te
         return not_valid(ql_outcome_fail_of(&s->out, validator, "invalid_policy", "policy is not text"));
     if (s->in.policy_count == QL_POLICIES_MAX)
         return bad_param(s, "policies", "more than 16");
+    /* What is wrong with a boot policy is found under Keylime's event ids, and the script may be named by the call. */
     r = ql_policy_compile(s->registry, validator, (const uint8_t *)json_string_value(text),
-                          json_string_length(text), QL_ORIGIN_UPLOAD, &s->policies[s->in.policy_count], &why);
+                          json_string_length(text),
+                          strcmp(validator, "mboot") == 0 ? QL_ORIGIN_STORED : QL_ORIGIN_UPLOAD,
+                          &s->policies[s->in.policy_count], &why);
     if (r == QL_OK) {
         s->in.policy_count++;
         return QL_OK;

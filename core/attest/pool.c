@@ -590,7 +590,7 @@ static void slot_start(struct slot *s)
 
 static int make_setup(struct ql_pool *p, const struct ql_plugin_file *files, struct ql_err *err)
 {
-    ql_auto_json json_t *setup = NULL, *plugins = json_array();
+    ql_auto_json json_t *setup = NULL, *plugins = json_array(), *readable = json_array();
     const char *text = p->config.config_text ? p->config.config_text : "";
     int level = QL_ERROR, r = QL_OK;
 
@@ -600,11 +600,17 @@ static int make_setup(struct ql_pool *p, const struct ql_plugin_file *files, str
         if (json_array_append_new(
                 plugins, json_pack("{s:s, s:b}", "name", files[i].name, "lua", files[i].is_lua ? 1 : 0)) != 0)
             r = ql_fail_nomem(err);
+    if (p->config.readable_count > QL_POOL_READABLE_MAX)
+        return ql_fail(err, QL_ELIMIT, "plugins want to read %zu files, at most %d", p->config.readable_count,
+                       QL_POOL_READABLE_MAX);
+    for (size_t i = 0; r == QL_OK && i < p->config.readable_count; i++)
+        if (json_array_append_new(readable, json_string(p->config.readable[i])) != 0)
+            r = ql_fail_nomem(err);
     if (r < 0)
         return r;
-    setup = json_pack("{s:O, s:I, s:I, s:s, s:i}", "plugins", plugins, "memory_max",
-                      (json_int_t)p->config.memory_max, "wall_ms", (json_int_t)p->config.wall_ms, "options",
-                      text, "log_level", level);
+    setup = json_pack("{s:O, s:O, s:I, s:I, s:s, s:i}", "plugins", plugins, "readable", readable,
+                      "memory_max", (json_int_t)p->config.memory_max, "wall_ms",
+                      (json_int_t)p->config.wall_ms, "options", text, "log_level", level);
     p->setup = ql_frame_new(QL_FRAME_HELLO, 0);
     if (!setup || !p->setup)
         return ql_fail_nomem(err);

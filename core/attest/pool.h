@@ -14,6 +14,7 @@
 #include "registry.h"
 
 enum {
+    QL_POOL_READABLE_MAX = 64,    /**< files that plugins may read when they are loaded */
     QL_POOL_QUEUE_MAX = 32768,    /**< jobs waiting; more: QL_EFULL */
     QL_JOB_SMALL_MAX = 256 * 1024 /**< evidence below this many bytes is small and goes first */
 };
@@ -32,11 +33,13 @@ struct ql_pool_config {
     const char *plugin_dir;     /**< where `plugins` are; opened once */
     const char *const *plugins; /**< names */
     size_t plugin_count;
-    const char *config_text;  /**< the plugins' options (ql_registry_config_text()); NULL: defaults */
-    unsigned workers;         /**< 0: CPUs */
-    size_t memory_max;        /**< bytes a worker [1 GiB] */
-    unsigned cpu_ms, wall_ms; /**< a job [10,000; 30,000] */
-    unsigned jobs_max;        /**< a worker is replaced after as many [10,000] */
+    const char *config_text;     /**< the plugins' options (ql_registry_config_text()); NULL: defaults */
+    const char *const *readable; /**< absolute paths of files that plugins read when they are loaded */
+    size_t readable_count;       /**< at most QL_POOL_READABLE_MAX */
+    unsigned workers;            /**< 0: CPUs */
+    size_t memory_max;           /**< bytes a worker [1 GiB] */
+    unsigned cpu_ms, wall_ms;    /**< a job [10,000; 30,000] */
+    unsigned jobs_max;           /**< a worker is replaced after as many [10,000] */
     enum ql_pool_isolation isolation;
     /**
      * A policy by digest, as a sealed memfd (borrowed) and length. Called when a worker lacks it. @retval

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "config.h"
@@ -11,6 +13,7 @@
 #include "json.h"
 #include "key.h"
 #include "log.h"
+#include "pool.h"
 #include "sandbox.h"
 #include "warmup.h"
 #include "work.h"
@@ -107,11 +110,29 @@ static int load_plugins(struct ql_worker *w, const struct setup *s, struct ql_co
     return r == QL_OK ? ql_registry_order(w->registry, err) : r;
 }
 
+/* What plugins read when they are loaded; a file that is not there is for the plugin to tell. @return descriptors */
+static size_t open_readable(const struct setup *s, int *fds)
+{
+    const json_t *list = json_object_get(s->json, "readable"), *one;
+    size_t i, count = 0;
+
+    json_array_foreach(list, i, one) {
+        const int fd = count < QL_POOL_READABLE_MAX && json_is_string(one)
+                           ? open(json_string_value(one), O_PATH | O_CLOEXEC)
+                           : -1;
+
+        if (fd >= 0)
+            fds[count++] = fd;
+    }
+    return count;
+}
+
 static int start(struct ql_worker *w, struct setup *s, struct ql_err *err)
 {
     /* As long as the process: plugins read their options from it at any time. */
     static struct ql_config *config;
-    int fds[QL_PLUGINS_MAX], r;
+    int fds[QL_PLUGINS_MAX + QL_POOL_READABLE_MAX], r;
+    size_t readable;
     bool landlock = false;
 
     r = make_config(s, &config, err);
@@ -129,8 +150,11 @@ static int start(struct ql_worker *w, struct setup *s, struct ql_err *err)
         r = ql_sandbox_limits(s->memory_max, err);
     for (size_t i = 0; i < s->plugin_count; i++)
         fds[i] = s->plugins[i].fd;
+    readable = open_readable(s, fds + s->plugin_count);
     if (r == QL_OK)
-        r = ql_sandbox_before_plugins(fds, s->plugin_count, &landlock, err);
+        r = ql_sandbox_before_plugins(fds, s->plugin_count + readable, &landlock, err);
+    while (readable > 0)
+        (void)close(fds[s->plugin_count + --readable]); /* the rules hold them */
     if (r == QL_OK && !landlock)
         ql_log(QL_INFO, "sandbox", "this kernel has no Landlock: seccomp alone");
     if (r == QL_OK)

@@ -153,7 +153,7 @@ static int set_from_handed(const struct ql_config *c, struct ql_config_group *g,
         const struct ql_option *row = ql_config_find_row(g, h->group->rows[h->row].name, &index);
         int r;
 
-        if (!row || row->type != QL_OPT_STRING || strcmp(set->origin, "default") == 0)
+        if (!row || row->type != h->group->rows[h->row].type || strcmp(set->origin, "default") == 0)
             continue;
         r = ql_config_value_from_text(row, set->text, set->origin, &value, err);
         if (r < 0)
@@ -280,7 +280,7 @@ int ql_config_hand_down(struct ql_config *c, const char *group, const char *name
     struct ql_config_handed h = {.group = ql_config_find_group(c, group)};
     const struct ql_option *row = h.group ? ql_config_find_row(h.group, name, &h.row) : NULL;
 
-    if (!row || row->type != QL_OPT_STRING)
+    if (!row || (row->type != QL_OPT_STRING && row->type != QL_OPT_LIST))
         abort(); /* as for reading an option that no row has */
     if (c->handed_count >= QL_CONFIG_HANDED_MAX)
         return ql_fail(err, QL_ELIMIT, "more than %d options are handed down to plugins",

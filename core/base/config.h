@@ -56,9 +56,9 @@ QL_DEFINE_CLEANUP(struct ql_config, ql_config_free)
 int ql_config_add_group(struct ql_config *c, const struct ql_option_group *group, struct ql_err *err);
 int ql_config_finish(const struct ql_config *c, struct ql_err *err);
 /**
- * Hand an option down to plugins: a group added from now on with a text option of the same name takes this one's value where
+ * Hand an option down to plugins: a group added from now on with an option of the same name and type takes this one's value where
  * the configuration sets it, unless it sets its own. For options that were the program's before a plugin had them.
- * @param group, name  a QL_OPT_STRING option of a group that is there
+ * @param group, name  a QL_OPT_STRING or QL_OPT_LIST option of a group that is there
  * @retval QL_ELIMIT more than QL_CONFIG_HANDED_MAX
  */
 int ql_config_hand_down(struct ql_config *c, const char *group, const char *name, struct ql_err *err);

@@ -65,6 +65,10 @@ static int worker_plugin_names(const struct ql_verifier *v, const char **names, 
     return QL_OK;
 }
 
+/** Options of our own group, under Keylime's names, that belong to validators. */
+static const char *const HANDED_DOWN[] = {"measured_boot_policy_name", "measured_boot_imports",
+                                          "measured_boot_evaluate"};
+
 /* Workers run them; their options are part of our configuration, and what is wrong with either is said at start. */
 static int know_worker_plugins(struct ql_verifier *v, struct ql_err *err)
 {
@@ -75,6 +79,8 @@ static int know_worker_plugins(struct ql_verifier *v, struct ql_err *err)
 
     if (r == QL_OK)
         r = ql_registry_new(&config, &v->worker_plugins, err);
+    for (size_t i = 0; r == QL_OK && i < QL_ARRAY_LEN(HANDED_DOWN); i++)
+        r = ql_config_hand_down(v->config, "verifier", HANDED_DOWN[i], err);
     return r < 0 ? r
                  : ql_registry_load_all(v->worker_plugins, ql_plugin_dir(text(v, "plugin_dir")), names, count,
                                         v->config, err);
@@ -303,10 +309,25 @@ static enum ql_pool_isolation isolation(const struct ql_verifier *v)
                                         : QL_ISOLATION_SHARED;
 }
 
+/* Scripts of boot policies are read by the plugin, inside of the worker. @return how many */
+static size_t boot_scripts(const struct ql_verifier *v, const char *const *plugins, size_t count,
+                           const char **ret)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(plugins[i], "mboot") == 0)
+            for (;
+                 n < QL_POOL_READABLE_MAX && n < ql_config_count(v->config, "mboot", "measured_boot_imports");
+                 n++)
+                ret[n] = ql_config_item(v->config, "mboot", "measured_boot_imports", n);
+    return n;
+}
+
 static int start_pools(struct ql_verifier *v, struct ql_err *err)
 {
     ql_auto_free char *options = NULL;
-    const char *plugins[PLUGINS_MAX];
+    const char *plugins[PLUGINS_MAX], *readable[QL_POOL_READABLE_MAX];
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned most = number(v, "max_workers");
     struct ql_pool_config config = {
@@ -325,6 +346,8 @@ static int start_pools(struct ql_verifier *v, struct ql_err *err)
     };
     int r = worker_plugin_names(v, plugins, &config.plugin_count, err);
 
+    config.readable_count = boot_scripts(v, plugins, config.plugin_count, readable);
+    config.readable = readable;
     if (r == QL_OK)
         r = ql_registry_config_text(v->worker_plugins, v->config, &options, err);
     if (r < 0)

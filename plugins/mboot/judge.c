@@ -19,10 +19,8 @@ int mb_refstate_load(const struct ql_host *host, const uint8_t *text, size_t len
     if (!j)
         return host->fail(err, QL_EPARSE, "reference state: line %d, column %d: %.160s", e.line, e.column,
                           e.text);
-    if (!json_is_object(j) && !mb_refstate_is_off(j)) {
-        json_decref(j);
-        return host->fail(err, QL_EPARSE, "reference state: wanted an object");
-    }
+    if (json_is_null(j))
+        return host->fail(err, QL_EPARSE, "reference state: wanted an object, found null");
     *ret = j;
     return QL_OK;
 }

@@ -44,7 +44,8 @@ typedef void (*mb_explain_fn)(void *arg, const struct mb_explained *line);
 
 /**
  * Reference state of a policy's text. Empty text is an empty object.
- * @retval QL_EPARSE no JSON, with line and column, or neither an object nor a list
+ * @param[out] ret  any value but null: what is no object is for the policy to refuse; owned by the caller
+ * @retval QL_EPARSE no JSON, with line and column, or null @retval QL_ELIMIT @retval QL_ENOMEM
  */
 int mb_refstate_load(const struct ql_host *host, const uint8_t *text, size_t len, json_t **ret,
                      struct ql_err *err);

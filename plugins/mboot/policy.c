@@ -30,7 +30,7 @@ struct run {
 static void check_known(lua_State *L, int table)
 {
     static const char *const known[] = {"kind",    "name",     "summary", "relevant_pcrs",
-                                        "prepare", "evaluate", NULL};
+                                        "prepare", "evaluate", "parts",   NULL};
 
     for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
         size_t i = 0;

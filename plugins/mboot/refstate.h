@@ -32,3 +32,10 @@ int mb_refstate_from_log(const struct mb_log *log, bool without_secureboot, mb_w
  * @retval QL_ECONFLICT one is with Secure Boot and the other without @retval QL_ENOMEM
  */
 int mb_refstate_merge(const struct ql_host *host, json_t *into, const json_t *other, struct ql_err *err);
+
+/**
+ * Add to a reference state what the policy `strict` compares, too: boot_files and grub_commands.
+ * @param log  as for mb_refstate_from_log() @param into  its result; lists of these names are replaced
+ * @retval QL_ERANGE no bank sha256 @retval QL_ENOMEM
+ */
+int mb_refstate_add_strict(const struct mb_log *log, json_t *into, struct ql_err *err);

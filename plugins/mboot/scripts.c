@@ -122,3 +122,14 @@ int mb_scripts_new(const struct ql_host *host, const char *(*item)(const void *a
     *ret = s;
     return QL_OK;
 }
+
+const struct mb_script *mb_scripts_at(const struct mb_scripts *s, size_t n)
+{
+    size_t bundled = 0;
+
+    while (mb_bundled[bundled].name)
+        bundled++;
+    if (n < bundled)
+        return &mb_bundled[n];
+    return s && n - bundled < s->imported_count ? &s->imported[n - bundled] : NULL;
+}

@@ -41,3 +41,5 @@ int mb_scripts_new(const struct ql_host *host, const char *(*item)(const void *a
 void mb_scripts_free(struct mb_scripts *s);
 /** @return NULL: no such policy; @p s may be NULL: bundled ones only */
 const struct mb_script *mb_scripts_find(const struct mb_scripts *s, const char *name);
+/** Script number @p n, bundled ones first; NULL past the end. @p s may be NULL: bundled ones only */
+const struct mb_script *mb_scripts_at(const struct mb_scripts *s, size_t n);

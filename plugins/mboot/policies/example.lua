@@ -176,15 +176,15 @@ local function mok_digests(set)
 end
 
 local function kernel_test(ref, k)
-  local shim, grub = sha256(k.shim_authcode_sha256), sha256(k.grub_authcode_sha256)
   local applications, vmlinuz
   if ref.has_secureboot then
+    local shim, grub = sha256(k.shim_authcode_sha256), sha256(k.grub_authcode_sha256)
     local kernel = sha256(k.kernel_authcode_sha256)
     -- GRUB and shim may both measure the kernel.
     applications = mb.any({ mb.tuple({ shim, grub, kernel }), mb.tuple({ shim, grub, kernel, kernel }) })
     vmlinuz = mb.tuple({ mb.accept() })
   else
-    applications = mb.tuple({ shim, grub })
+    applications = mb.tuple({ sha256(k.shim_authcode_sha256), sha256(k.grub_authcode_sha256) })
     vmlinuz = mb.tuple({ sha256(k.vmlinuz_plain_sha256) })
   end
   return mb.all({
@@ -208,6 +208,17 @@ local function alternatives(of, make)
   local tests = {}
   for i, one in ipairs(of) do tests[i] = make(one) end
   return mb.any(tests)
+end
+
+-- Alternatives for a file that is read, by its path.
+local function boot_files(c)
+  return {
+    boot_string(mb.re(".*/loader/entries.*")),
+    boot_string(mb.re(".*/grub.*")),
+    mb.all({ boot_string(mb.re(".*/vmlinuz.*")), c:into("vmlinuz") }),
+    mb.all({ boot_string(mb.re(".*/initrd.*")), c:into("ipl9s") }),
+    mb.all({ boot_string(mb.re(".*/initramfs.*")), c:into("ipl9s") }),
+  }
 end
 
 local function prepare(reference)
@@ -237,13 +248,7 @@ local function prepare(reference)
     boot_string(mb.re("grub_cmd: .*", "s")),
     mb.all({ boot_string(mb.re("kernel_cmdline: .*")), c:into("kernel_cmdlines") }),
   }))
-  events:set({ 9, "EV_IPL" }, mb.any({
-    boot_string(mb.re(".*/loader/entries.*")),
-    boot_string(mb.re(".*/grub.*")),
-    mb.all({ boot_string(mb.re(".*/vmlinuz.*")), c:into("vmlinuz") }),
-    mb.all({ boot_string(mb.re(".*/initrd.*")), c:into("ipl9s") }),
-    mb.all({ boot_string(mb.re(".*/initramfs.*")), c:into("ipl9s") }),
-  }))
+  events:set({ 9, "EV_IPL" }, mb.any(boot_files(c)))
   events:set({ 14, "EV_IPL" }, mb.any({
     mb.all({ boot_string(mb.str("MokList")), mok_digests(ref.mokdig) }),
     mb.all({ boot_string(mb.str("MokListX")), mok_digests(ref.mokxdig) }),
@@ -266,4 +271,10 @@ return {
   summary = "shim, GRUB, kernel, with or without Secure Boot; Keylime's example",
   relevant_pcrs = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14 },
   prepare = prepare,
+  parts = {
+    GLOBAL = GLOBAL, IMAGE_SECURITY = IMAGE_SECURITY, SHIM_LOCK = SHIM_LOCK,
+    read = read, digest = digest, alternatives = alternatives, firmware_test = firmware_test,
+    config_variables = config_variables, authority_variables = authority_variables,
+    kernel_test = kernel_test, boot_files = boot_files,
+  },
 }

@@ -90,7 +90,7 @@ static void every_changed_reference_state_gets_the_recorded_verdict(void **state
     shop_close(s);
 }
 
-static const char *const bundled[] = {"accept-all", "reject-all", "example"};
+static const char *const bundled[] = {"accept-all", "reject-all", "example", "strict"};
 
 static void bundled_policies_are_there(void **state)
 {
