@@ -96,5 +96,10 @@ class OnServer:
         return b"".join(p.read_bytes() for p in (self.server.dir / "data").rglob("*") if p.is_file())
 
 
+def shared_url():
+    """A database of its own for several verifiers; None: they are to share a file of SQLite."""
+    return None if KIND == "sqlite" else server(KIND).url()
+
+
 def store(lab, kind=KIND):
     return Sqlite(lab) if kind == "sqlite" else OnServer(lab, kind)

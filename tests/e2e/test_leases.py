@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+import stores
 from conftest import ROOT, SLOW
 
 sys.path.insert(0, str(ROOT / "tests" / "faults"))
@@ -25,7 +26,7 @@ def groups():
     made = []
 
     def make(**options):
-        group = Group(folder, **options)
+        group = Group(folder, **{"url": stores.shared_url(), **options})
         made.append(group)
         return group
     yield make
