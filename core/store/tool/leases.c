@@ -160,6 +160,48 @@ static bool a_lease_runs_out(struct suite *s)
     return true;
 }
 
+/* As those who share something do: whose own lease ran out while the database was away gets it back, with a new number. */
+static bool ones_own_lease_comes_back(struct suite *s)
+{
+    struct claims first, second;
+
+    if (!fill(s, 1))
+        return false;
+    CHECK(claim(s, "one", SHORT_MS, 1, &first) == 1);
+    if (!claim_when_free(s, "one", 1, &second))
+        return false;
+    CHECK(second.number > first.number);
+    CHECK(renew(s, "one", LONG_MS) == 1);
+    return true;
+}
+
+/* Renew, claim all there is, delete what was got: one transaction, which sees its own changes. */
+static bool claims_and_deletions_are_one_transaction(struct suite *s)
+{
+    struct ql_value key[] = {ql_text("g"), ql_int(1)};
+    struct claims c = {.owner = "one"};
+    uint64_t count = 9;
+
+    if (!fill(s, 3))
+        return false;
+    EXPECT(do_begin(s), QL_OK);
+    EXPECT(s->backend->renew(s->plugin, s->db, &suite_jobs, "one", LONG_MS, &count, &s->err), QL_OK);
+    CHECK(count == 0);
+    EXPECT(
+        s->backend->claim(s->plugin, s->db, &suite_jobs, "one", LONG_MS, UINT32_MAX, note_claim, &c, &s->err),
+        QL_OK);
+    CHECK(c.count == 3 && !c.wrong);
+    EXPECT(s->backend->del(s->plugin, s->db, &suite_jobs, key, NULL, 0, &s->err), QL_OK);
+    EXPECT(s->backend->yield(s->plugin, s->db, &suite_jobs, (struct ql_value[]){ql_text("g"), ql_int(2)},
+                             "one", &s->err),
+           QL_OK);
+    EXPECT(do_commit(s), QL_OK);
+    CHECK(renew(s, "one", LONG_MS) == 1);
+    CHECK(claim(s, "two", LONG_MS, UINT32_MAX, &c) == 1);
+    CHECK(c.ids[0] == 2);
+    return true;
+}
+
 static bool renewing_prolongs(struct suite *s)
 {
     struct claims c;
@@ -275,6 +317,8 @@ const struct suite_test lease_tests[] = {
     {"a lease has one owner", a_lease_has_one_owner},
     {"only the holder of a lease gives it back", only_the_holder_gives_back},
     {"a lease runs out by itself and then belongs to the next", a_lease_runs_out},
+    {"one's own lease that ran out can be claimed again", ones_own_lease_comes_back},
+    {"claims, deletions and giving back make one transaction", claims_and_deletions_are_one_transaction},
     {"renewing prolongs a lease", renewing_prolongs},
     {"claim numbers only grow", numbers_only_grow},
     {"a claim that is rolled back is none", a_claim_that_is_rolled_back_is_none},
