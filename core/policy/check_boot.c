@@ -249,7 +249,8 @@ static int run(struct request *q)
     }
     if (!q->is_explaining &&
         (strcmp(ql_boot_policy_name(p), "example") == 0 || strcmp(ql_boot_policy_name(p), "strict") == 0))
-        (void)ql_refstate_lint(&ql_tool_host, ql_boot_policy_refstate(p), show_warning, q); /* no failures */
+        (void)ql_refstate_lint(&ql_tool_host, ql_boot_policy_name(p), ql_boot_policy_refstate(p),
+                               show_warning, q); /* no failures */
     if (!q->log) {
         printf("policy is good\n");
         return QL_TOOL_OK;

@@ -97,15 +97,36 @@ static void look_at_kernels(struct lint *l, const json_t *refstate, bool has_sec
     }
 }
 
-size_t ql_refstate_lint(const struct ql_host *host, const json_t *refstate,
+static void look_at_lists(struct lint *l, const json_t *refstate, bool has_secureboot)
+{
+    static const char *const keys[] = {"pk", "kek", "db"};
+
+    /* `strict` takes a list of applications in place of kernels. */
+    if (is_empty(refstate, "kernels") && is_empty(refstate, "applications"))
+        found(l, "\"kernels\" is empty: no node can pass");
+    if (is_empty(refstate, "scrtm_and_bios"))
+        found(l, "\"scrtm_and_bios\" is empty: no node can pass");
+    if (!has_secureboot)
+        found(l, "has_secureboot is false: nodes must boot without Secure Boot");
+    for (size_t i = 0; has_secureboot && i < sizeof keys / sizeof keys[0]; i++)
+        if (is_empty(refstate, keys[i]))
+            found(l, "\"%s\" is empty: no node that has such keys can pass", keys[i]);
+    if (has_secureboot && is_empty(refstate, "dbx"))
+        found(l, "\"dbx\" is empty: no revoked hash is asked for");
+}
+
+size_t ql_refstate_lint(const struct ql_host *host, const char *policy, const json_t *refstate,
                         void (*warn)(void *arg, const char *text), void *arg)
 {
-    static const char *const known[] = {"has_secureboot", "scrtm_and_bios", "pk",      "kek",     "db", "dbx",
-                                        "vendor_db",      "mokdig",         "mokxdig", "kernels", NULL};
-    static const char *const needed[] = {"kernels", "scrtm_and_bios"}, *const keys[] = {"pk", "kek", "db"};
+    static const char *const example[] = {
+        "has_secureboot", "scrtm_and_bios", "pk",      "kek",     "db", "dbx",
+        "vendor_db",      "mokdig",         "mokxdig", "kernels", NULL};
+    static const char *const strict[] = {
+        "has_secureboot", "scrtm_and_bios", "pk",          "kek",     "db",           "dbx",
+        "vendor_db",      "mokdig",         "mokxdig",     "kernels", "applications", "boot_files",
+        "grub_commands",  "command_lines",  "sbat_levels", NULL};
     struct lint l = {host, warn, arg, 0};
-    const json_t *secure = json_object_get(refstate, "has_secureboot");
-    const bool has_secureboot = !json_is_false(secure);
+    const bool has_secureboot = !json_is_false(json_object_get(refstate, "has_secureboot"));
 
     if (judges_nothing(refstate)) {
         found(&l, "it judges nothing: a verifier that has it does not look at the boot");
@@ -113,17 +134,8 @@ size_t ql_refstate_lint(const struct ql_host *host, const json_t *refstate,
     }
     if (!json_is_object(refstate))
         return 0;
-    keys_are_known(&l, refstate, "", known);
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
-        if (is_empty(refstate, needed[i]))
-            found(&l, "\"%s\" is empty: no node can pass", needed[i]);
-    if (!has_secureboot)
-        found(&l, "has_secureboot is false: nodes must boot without Secure Boot");
-    for (size_t i = 0; has_secureboot && i < sizeof keys / sizeof keys[0]; i++)
-        if (is_empty(refstate, keys[i]))
-            found(&l, "\"%s\" is empty: no node that has such keys can pass", keys[i]);
-    if (has_secureboot && is_empty(refstate, "dbx"))
-        found(&l, "\"dbx\" is empty: no revoked hash is asked for");
+    keys_are_known(&l, refstate, "", strcmp(policy, "strict") == 0 ? strict : example);
+    look_at_lists(&l, refstate, has_secureboot);
     look_at_kernels(&l, refstate, has_secureboot);
     return l.count;
 }

@@ -12,6 +12,6 @@
 
 #include <quicklime/plugin.h>
 
-/** @param warn told of each finding, one line without its end @return how many there were */
-size_t ql_refstate_lint(const struct ql_host *host, const json_t *refstate,
+/** @param policy "example" or "strict" @param warn told of each finding, one line without its end @return how many there were */
+size_t ql_refstate_lint(const struct ql_host *host, const char *policy, const json_t *refstate,
                         void (*warn)(void *arg, const char *text), void *arg);

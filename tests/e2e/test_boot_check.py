@@ -95,6 +95,21 @@ return {
     assert "no-grub.lua" in run("check", "measured-boot", "-p", script, made / "good.json", code=1)
 
 
+def test_a_reference_state_for_strict_holds_files_and_commands_too(made):
+    (made / "newer").write_bytes(boot_log.machine(kernel="vmlinuz-6.9").data)
+    (made / "other").write_bytes(boot_log.machine(cmdline="root=/dev/sda2 rw").data)
+    run("create", "measured-boot", "-p", "strict", "-e", made / "log", "-e", made / "newer", "-o", made / "strict.json")
+    state = json.loads((made / "strict.json").read_text())
+    assert len(state["boot_files"]) == 4 and len(state["grub_commands"]) == 6
+    judge = ("check", "measured-boot", "-p", "strict", made / "strict.json")
+    assert run(*judge[:-1], judge[-1]) == "policy is good\n"
+    assert run(*judge, made / "log").startswith("accepted by strict")
+    assert run(*judge, made / "newer").startswith("accepted by strict")
+    assert "rejected: measured_boot.policy_strict: " in run(*judge, made / "other", code=1)
+    assert '"boot_files" is no key that is looked at' in run("check", "measured-boot", made / "strict.json")
+    run("create", "measured-boot", "-p", "nonsense", "-e", made / "log", code=2)
+
+
 def test_explain_says_of_each_event_what_it_was_compared_with(made):
     events = len(json.loads(run("dump-eventlog", "--json", made / "log"))["events"])
     out = run("explain", made / "good.json", made / "log")

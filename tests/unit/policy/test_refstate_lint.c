@@ -23,7 +23,7 @@ static size_t lint(const char *text, char all[4096])
 
     assert_non_null(j);
     all[0] = '\0';
-    n = ql_refstate_lint(&ql_tool_host, j, note, all);
+    n = ql_refstate_lint(&ql_tool_host, "example", j, note, all);
     json_decref(j);
     return n;
 }
@@ -88,7 +88,7 @@ static void reference_states_of_real_nodes_give_no_findings(void **state)
 
         snprintf(path, sizeof path, "mboot/refstate/%s.json", names[i]);
         j = load_vectors(path);
-        if (ql_refstate_lint(&ql_tool_host, j, note, all) != 0)
+        if (ql_refstate_lint(&ql_tool_host, "example", j, note, all) != 0)
             fail_msg("%s: %s", names[i], all);
         json_decref(j);
     }
