@@ -150,9 +150,10 @@ static void find_rejected(struct run *run, const char *why)
         (void)snprintf(shown, sizeof shown, "%.*s%s", MB_SHOWN_REFSTATE, text,
                        strlen(text) > MB_SHOWN_REFSTATE ? "..." : "");
     policy_event(run->policy->name, event, sizeof event);
+    /* The reason before the long part: lines of the verifier's log are cut. */
     find(run, event,
          text ? json_pack("{s:s, s:s, s:s, s:s}", "context", "Boot attestation failed", "policy",
-                          run->policy->name, "refstate", shown, "reason", why)
+                          run->policy->name, "reason", why, "refstate", shown)
               : NULL);
     free(text);
 }

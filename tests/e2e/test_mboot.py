@@ -60,7 +60,7 @@ def test_a_policy_that_forbids_what_booted_fails_the_node_until_it_is_repaired(l
     assert "201" in lab.tenant("-c", "updatembpolicy", "--mb-policy", other, "--mb-policy-name", "fleet")
     status = lab.wait_state(9)
     assert status["last_event_id"] == "measured_boot.policy_example"
-    assert "measured_boot.policy_example" in verifier.log
+    assert "measured_boot.policy_example" in verifier.log and "bsas: none of" in verifier.log
     answer = lab.verifier("DELETE", "/v2.6/mbpolicies/fleet")
     assert answer.status == 409 and "currently in use" in answer.json["status"]
 
