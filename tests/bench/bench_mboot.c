@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CPU of judging one event log's bytes (parse, digests of the bank, replay; then with each event's tree on top) beside
+ * CPU of judging one event log's bytes (parse, digests of the bank, replay; then with each event's tree on top; then with the
+ * policy example asked, whose reference state is made of the log itself where it is of that kind, else accept-all) beside
  * SHA-256 over the same bytes. They alternate in short rounds; the fastest round of each counts, for others share the CPU.
  *
  *     bench_mboot [file [rounds]]        without a file: a made log of some 45 KB and 140 events
@@ -12,6 +13,9 @@
 
 #include "mboot/logs.h"
 #include "mboot/makelog.h"
+#include "policy.h"
+#include "refstate.h"
+#include "registry.h"
 #include "replay.h"
 #include "tree.h"
 
@@ -81,6 +85,36 @@ static void run_tree(void)
     mb_log_free(log);
 }
 
+static struct mb_policy *policy;
+
+static void run_policy(void)
+{
+    struct mb_log *log = judge();
+    const struct mb_question q = {.log = log, .bank = mb_log_bank(log, "sha256")};
+    char why[MB_REASON_MAX];
+
+    if (!mb_policy_accepts(policy, &q, why))
+        must(false, why);
+    mb_log_free(log);
+}
+
+/* @return name of the policy that is asked */
+static const char *make_policy(const struct mb_workshop *shop)
+{
+    struct mb_log *log = judge();
+    json_t *ref = NULL;
+    const char *name =
+        mb_refstate_from_log(log, false, NULL, NULL, &ref, NULL) == QL_OK ? "example" : "accept-all";
+    struct ql_err err = QL_ERR_INIT;
+
+    if (!ref)
+        ref = json_object();
+    must(mb_policy_new(shop, name, ref, &policy, &err) == QL_OK, err.text);
+    json_decref(ref);
+    mb_log_free(log);
+    return name;
+}
+
 /** Microseconds of one call, over a round of 5 ms. */
 static double round_of(void (*once)(void))
 {
@@ -103,8 +137,13 @@ int main(int argc, char **argv)
         void (*once)(void);
     } contenders[] = {{"SHA-256 of the same bytes", run_hash},
                       {"parse, digests, replay", run_judge},
-                      {"the same and each event's tree", run_tree}};
-    double best[3] = {1e12, 1e12, 1e12};
+                      {"the same and each event's tree", run_tree},
+                      {"parse … replay and the policy", run_policy}};
+    double best[4] = {1e12, 1e12, 1e12, 1e12};
+    struct ql_registry *registry = NULL;
+    struct mb_workshop shop = {.host = NULL};
+    const struct ql_registry_config config = {0};
+    const char *name;
     const int rounds = argc > 2 ? atoi(argv[2]) : 40;
     struct made_log made;
     struct bytes file = {0};
@@ -120,16 +159,24 @@ int main(int argc, char **argv)
         len = file.len;
     }
     must(mb_hasher_new(&test_host, &hasher, NULL) == QL_OK, "no hashes");
+    must(ql_registry_new(&config, &registry, NULL) == QL_OK &&
+             ql_host_new(registry, "bench", 64u * 1024 * 1024, &shop.host, NULL) == QL_OK,
+         "no host");
+    shop.hasher = hasher;
+    name = make_policy(&shop);
     for (int round = 0; round < rounds; round++)
-        for (size_t i = 0; i < 3; i++) {
+        for (size_t i = 0; i < 4; i++) {
             const double us = round_of(contenders[i].once);
 
             if (us < best[i])
                 best[i] = us;
         }
-    printf("event log of %zu bytes, %u events\n", len, events);
-    for (size_t i = 0; i < 3; i++)
+    printf("event log of %zu bytes, %u events; policy %s\n", len, events, name);
+    for (size_t i = 0; i < 4; i++)
         printf("%-32s %8.1f us  %5.2f times the bare hash\n", contenders[i].name, best[i], best[i] / best[0]);
+    mb_policy_free(policy);
+    ql_host_free(shop.host);
+    ql_registry_free(registry);
     mb_hasher_free(hasher);
     make_done(&made.bytes);
     free(file.p);
