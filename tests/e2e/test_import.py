@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+import stores
 from conftest import AGENT_ID, ROOT, vectors, wait_until
 
 sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
@@ -20,6 +21,13 @@ from servers import KINDS  # noqa: E402
 EMPTY_POLICY = {"meta": {"version": 1, "generator": 1}, "release": 0, "digests": {}, "excludes": [], "keyrings": {},
                 "ima": {"ignored_keyrings": [], "log_hash_alg": "sha1", "dm_policy": None}, "ima-buf": {},
                 "verification-keys": ""}
+
+
+@pytest.fixture
+def lab(lab):
+    """Whatever the run's store is, these look into a file of SQLite."""
+    lab.store = stores.store(lab, "sqlite")
+    return lab
 
 
 def run_import(lab, url, *args, code=0, state=None):
