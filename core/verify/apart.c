@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Judges in a process of its own: only there do plugins begin without a past, in a sandbox, and can limits end one. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "buf.h"
 #include "error.h"
@@ -19,7 +21,8 @@ enum {
     MEMORY = 1024 * 1024 * 1024, /* bytes of a worker, */
     CPU_MS = 10000,              /* its CPU time */
     WALL_MS = 30000,             /* and its time for a job */
-    SANITIZED_FACTOR = 4         /* sanitizers take time */
+    SANITIZED_FACTOR = 4,        /* sanitizers take time */
+    SCRIPTS_MAX = 32             /* of boot policies */
 };
 
 void ql_verified_done(struct ql_verified *v)
@@ -50,11 +53,36 @@ static int set_limits(const struct ql_verify_options *o, size_t files, size_t by
     return r == QL_OK ? ql_sandbox_limits((size_t)MEMORY / (size_t)divide + 2 * bytes, err) : r;
 }
 
+/* Scripts of boot policies, which the plugin reads when it is loaded. @return descriptors */
+static size_t open_scripts(const struct ql_verify_options *o, int *fds)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < o->setting_count; i++) {
+        const struct ql_setting *set = &o->settings[i];
+        ql_auto_free char *paths = NULL;
+        char *rest = NULL;
+
+        if (strcmp(set->group, "mboot") != 0 || strcmp(set->name, "measured_boot_imports") != 0)
+            continue;
+        paths = strdup(set->text);
+        for (char *path = paths ? strtok_r(paths, ", ", &rest) : NULL; path && count < SCRIPTS_MAX;
+             path = strtok_r(NULL, ", ", &rest)) {
+            const int fd = open(path, O_PATH | O_CLOEXEC);
+
+            if (fd >= 0)
+                fds[count++] = fd; /* one that is not there is for the plugin to tell */
+        }
+    }
+    return count;
+}
+
 /* As a worker starts: what needs files first, then the first filter, plugins, the second filter. */
 static int enter_sandbox(const struct ql_verify_options *o, struct ql_registry **ret, struct ql_err *err)
 {
     struct ql_verify_plugins plugins = {.count = 0};
-    int fds[QL_ARRAY_LEN(plugins.files)], r = ql_verify_open(o, &plugins, err);
+    int fds[QL_ARRAY_LEN(plugins.files) + SCRIPTS_MAX], r = ql_verify_open(o, &plugins, err);
+    const size_t scripts = open_scripts(o, fds + plugins.count);
     bool landlock;
 
     for (size_t i = 0; i < plugins.count; i++)
@@ -62,7 +90,9 @@ static int enter_sandbox(const struct ql_verify_options *o, struct ql_registry *
     if (r == QL_OK)
         r = ql_warmup(err);
     if (r == QL_OK)
-        r = ql_sandbox_before_plugins(fds, plugins.count, &landlock, err);
+        r = ql_sandbox_before_plugins(fds, plugins.count + scripts, &landlock, err);
+    for (size_t i = 0; i < scripts; i++)
+        (void)close(fds[plugins.count + i]); /* the rules hold them */
     if (r == QL_OK)
         r = ql_verify_load(o, &plugins, ret, err);
     if (r == QL_OK)

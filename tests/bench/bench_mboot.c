@@ -144,7 +144,7 @@ int main(int argc, char **argv)
     struct mb_workshop shop = {.host = NULL};
     const struct ql_registry_config config = {0};
     const char *name;
-    const int rounds = argc > 2 ? atoi(argv[2]) : 40;
+    const int rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 40;
     struct made_log made;
     struct bytes file = {0};
 

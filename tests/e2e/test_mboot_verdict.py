@@ -6,7 +6,7 @@ import json
 import subprocess
 
 import pytest
-from conftest import BUILD, SHARED, Lab
+from conftest import BUILD, ROOT, SHARED, Lab
 
 VM = SHARED / "vectors" / "vm" / "secureboot-ima-ng"
 pytestmark = pytest.mark.skipif(not VM.exists(), reason="no vectors")
@@ -78,3 +78,16 @@ def test_a_verifier_imports_scripts_and_refuses_policies_that_do_not_fit(tmp_pat
         assert lab.verifier("POST", "/v2.6/mbpolicies/a", {"mb_policy": '{"allowed": true}'}).status == 201
     finally:
         lab.close()
+
+
+def test_the_guides_script_judges(tmp_path):
+    guide = (ROOT / "docs" / "boot-policy-scripts.md").read_text()
+    begin = guide.index("    local GLOBAL")
+    text = guide[begin:guide.index("The function is there")]
+    script = tmp_path / "known-programs.lua"
+    script.write_text("\n".join(line[4:] for line in text.splitlines()))
+    settings = [f"mboot.measured_boot_imports={script}", "mboot.measured_boot_policy_name=known-programs"]
+    kernel = reference(tmp_path)["kernels"][0]
+    programs = [kernel[f"{p}_authcode_sha256"] for p in ("shim", "grub", "kernel")]
+    assert judge(tmp_path, policy={"programs": programs}, settings=settings) == []
+    assert judge(tmp_path, policy={"programs": programs[:2]}, settings=settings) == ["measured_boot.policy_known-programs"]
