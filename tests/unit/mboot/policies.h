@@ -16,7 +16,8 @@ struct shop {
 
 static inline struct shop *shop_open(void)
 {
-    const struct ql_registry_config config = {0};
+    const struct ql_registry_config config = {.lua_instructions =
+                                                  4 * 1000 * 1000}; /* limits are reached sooner */
     struct shop *s = calloc(1, sizeof *s);
 
     assert_non_null(s);
