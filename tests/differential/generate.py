@@ -168,7 +168,8 @@ class Case:
         if rng.random() < 0.03:
             pcr = bytes(len(pcr))[:-1] + b"\x07"
             self.tags.add("pcr")
-        return {"bank": self.bank, "pcr10": pcr.hex(), "policy": self.policy, "violations": rng.choice(["tolerate", "tolerate", "fail"]),
+        return {"bank": self.bank, "pcr10": pcr.hex(), "policy": self.policy,
+                "violations": rng.choice(["tolerate", "tolerate", "fail"]),
                 "log": "\n".join(self.lines) + "\n",
                 "tags": sorted(self.tags)}
 
