@@ -132,7 +132,7 @@ class Case:
             lambda: good[:5] + "\t" + good[5:],
             lambda: good.upper(),
             lambda: good + " 00"])()
-        if "\t" in line:
+        if "\t" in line or (" ima-buf " in line and line.endswith(" 00")):
             self.tags.add("space-in-hex")
         self.lines.append(line)
 
