@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,16 +23,11 @@ enum {
     LINES_MAX = 256
 };
 
-/** What was run: an action for a message. */
-struct run {
-    uint8_t digest[32];
-};
-
 struct actiond {
     json_t *setup;
     struct event_base *base;
-    struct run runs[QL_ACTIOND_SEEN_MAX];
-    size_t next_run;
+    struct ql_seen *seen; /* runs: an action for a message */
+    int lock;
     struct ql_child *child;
     struct ql_child_end end; /* of the action that ran last */
     bool is_ended;
@@ -56,15 +52,15 @@ static int check_root_owned(const char *path, struct ql_err *err)
     return QL_OK;
 }
 
-/* A certificate that the agent could replace proves nothing. The folders on the way count, too. */
-static int check_cert_path(const char *path, struct ql_err *err)
+/* What the agent could replace proves nothing. The folders on the way count, too. */
+static int check_whole_path(const char *option, const char *path, struct ql_err *err)
 {
     char part[PATH_MAX];
     const size_t len = strlen(path);
     int r;
 
     if (path[0] != '/' || len >= sizeof part)
-        return ql_fail(err, QL_ERANGE, "revocation_cert is not an absolute path");
+        return ql_fail(err, QL_ERANGE, "%s is not an absolute path", option);
     r = check_root_owned(path, err);
     for (size_t at = len; r == QL_OK && at > 1; at--) {
         struct stat st;
@@ -97,7 +93,7 @@ static int check_message(const struct actiond *d, struct ql_notice *n, struct ql
     ql_auto(ql_cert_freep) struct ql_cert *cert = NULL;
     const int64_t age = (QL_SEEN_DAYS * INT64_C(24) + QL_SEEN_SLACK_H) * 3600 * QL_NS_PER_S;
     const char *path = text_of(d->setup, "cert");
-    int r = check_cert_path(path, err);
+    int r = check_whole_path("revocation_cert", path, err);
 
     if (r == QL_OK)
         r = ql_notice_cert(path, &cert, err);
@@ -110,20 +106,55 @@ static int check_message(const struct actiond *d, struct ql_notice *n, struct ql
     return r;
 }
 
-/* @retval QL_EEXIST this action was run for this message */
+/* ---- memory ---- */
+
+/* Of one process: what another one remembers is not seen here. */
+static int lock_folder(struct actiond *d, const char *folder, struct ql_err *err)
+{
+    d->lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (d->lock < 0)
+        return ql_fail(err, QL_EIO, "%s: %s", folder, strerror(errno));
+    if (flock(d->lock, LOCK_EX | LOCK_NB) != 0)
+        return ql_fail(err, QL_EAGAIN,
+                       "%s is used by another quicklime-actiond: give each agent an actiond_dir", folder);
+    return QL_OK;
+}
+
+static int open_memory(struct actiond *d, struct ql_err *err)
+{
+    const char *folder = text_of(d->setup, "memory");
+    ql_auto_free char *path = NULL;
+    int r;
+
+    if (asprintf(&path, "%s/seen", folder) < 0) {
+        path = NULL; /* undefined after a failure */
+        return ql_fail_nomem(err);
+    }
+    r = ql_dir_make(folder, 0700, err);
+    if (r == QL_OK)
+        r = check_whole_path("actiond_dir", folder, err);
+    if (r == QL_OK)
+        r = lock_folder(d, folder, err);
+    return r == QL_OK ? ql_seen_open(path, &d->seen, err) : r;
+}
+
+/* On disk before the action starts: one that a crash cuts short is not repeated. */
 static int remember(struct actiond *d, const struct ql_notice *n, const char *name, struct ql_err *err)
 {
     const struct ql_piece piece = {name, strlen(name)};
-    uint8_t digest[32];
+    uint8_t digest[QL_SEEN_DIGEST_LEN];
 
     if (ql_hmac(QL_SHA256, n->digest, sizeof n->digest, &piece, 1, digest) < 0)
         return ql_fail(err, QL_ECRYPTO, "SHA-256 failed");
-    for (size_t i = 0; i < QL_ACTIOND_SEEN_MAX; i++)
-        if (memcmp(d->runs[i].digest, digest, sizeof digest) == 0)
-            return ql_fail(err, QL_EEXIST, "was run for this message before");
-    memcpy(d->runs[d->next_run].digest, digest, sizeof digest);
-    d->next_run = (d->next_run + 1) % QL_ACTIOND_SEEN_MAX;
-    return QL_OK;
+    switch (ql_seen_look(d->seen, digest, n->time_ns, ql_now_ns())) {
+    case QL_SEEN_NEW:
+        return ql_seen_add(d->seen, digest, n->time_ns, err);
+    case QL_SEEN_KNOWN:
+        return ql_fail(err, QL_EEXIST, "was run for this message before");
+    case QL_SEEN_OLD:
+    default:
+        return ql_fail(err, QL_ECONFLICT, "message is older than what is remembered");
+    }
 }
 
 /* ---- running ---- */
@@ -269,8 +300,13 @@ static int read_object(int sock, json_t **ret)
 
 static int serve(struct actiond *d, int sock)
 {
+    struct ql_err memory = QL_ERR_INIT;
     int r = read_object(sock, &d->setup);
 
+    if (r == 1 && open_memory(d, &memory) < 0) {
+        ql_log(QL_ERROR, "action", "no privileged action is run: %s", memory.text);
+        r = -1;
+    }
     while (r == 1) {
         ql_auto_json json_t *frame = NULL;
         struct ql_err err = QL_ERR_INIT;
@@ -293,12 +329,17 @@ int ql_actiond_serve(int sock)
     struct actiond *d = calloc(1, sizeof *d);
     int r = 1;
 
+    if (d)
+        d->lock = -1;
     if (d && fcntl(sock, F_SETFD, FD_CLOEXEC) == 0 && (d->base = event_base_new())) {
         r = serve(d, sock);
         event_base_free(d->base);
     }
-    if (d)
+    if (d) {
         json_decref(d->setup);
+        ql_seen_free(d->seen);
+        ql_closep(&d->lock);
+    }
     free(d);
     return r;
 }

@@ -15,6 +15,8 @@
 #include "log.h"
 
 enum {
+    LINE_COST =
+        64, /* bytes that a logged line counts for beside its own: short ones are not cheaper to keep */
     PIECES_MAX = 16, /* reads in one go: a child that writes without end must not hold the loop */
     HANDED_FD = 3
 };
@@ -60,15 +62,17 @@ char *ql_child_end_text(const struct ql_child_end *end, char *out)
 
 static void log_line(struct stream *s)
 {
-    if (s->line_len > 0)
+    if (s->line_len > 0) {
         ql_log(s->level, s->child->area, "%s: %.*s", s->child->label, (int)s->line_len, s->line);
+        s->total += LINE_COST;
+    }
     s->line_len = 0;
 }
 
 static void take_bytes(struct stream *s, const char *data, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (s->total == QL_CHILD_OUTPUT_MAX) {
+        if (s->total >= QL_CHILD_OUTPUT_MAX) {
             s->child->is_cut = true;
             return;
         }

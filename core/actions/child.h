@@ -14,7 +14,8 @@
 
 enum {
     QL_CHILD_OUTPUT_MAX =
-        64 * 1024, /**< bytes logged of each of standard output and error; the rest is thrown away */
+        64 *
+        1024, /**< bytes logged of each of standard output and error, 64 more for a line; the rest is thrown away */
     QL_CHILD_LINE_MAX = 1024, /**< bytes of a logged line; longer ones are logged in pieces */
     QL_CHILD_ENV_MAX = 16     /**< variables added to the environment */
 };

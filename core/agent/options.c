@@ -86,6 +86,9 @@ static const struct ql_option AGENT[] = {
     LIST("privileged_actions", "",
          "actions of revocation_actions_dir that run as root, by quicklime-actiond"),
     TEXT("actiond_path", "", "quicklime-actiond; empty: the installation's"),
+    TEXT("actiond_dir", "/var/lib/quicklime-actiond",
+         "folder, root's own, in which quicklime-actiond remembers what it ran; one for each agent of a "
+         "machine"),
     TEXT("action_runner_path", "",
          "program that runs actions in Lua and shared objects; empty: the installation's"),
     TEXT("payload_script", "autorun.sh", "script of a payload to run; empty: none"),

@@ -48,10 +48,10 @@ static char *setup_of(const struct ql_agent *a)
     ql_auto_free char *cert =
         ql_agent_path(a, "revocation_cert", "secure/unzipped/RevocationNotifier-cert.crt");
     ql_auto_json json_t *j =
-        cert ? json_pack("{s:o, s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "actions",
+        cert ? json_pack("{s:o, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "actions",
                          list_of(a, "privileged_actions"), "dir",
-                         ql_config_string(a->config, "agent", "revocation_actions_dir"), "cert", cert,
-                         "runner",
+                         ql_config_string(a->config, "agent", "revocation_actions_dir"), "memory",
+                         ql_config_string(a->config, "agent", "actiond_dir"), "cert", cert, "runner",
                          ql_action_runner_path(ql_config_string(a->config, "agent", "action_runner_path")),
                          "timeout_s", (int)ql_config_int(a->config, "agent", "revocation_action_timeout"),
                          "exec", list_of(a, "action_exec"), "files", list_of(a, "action_files"), "http",

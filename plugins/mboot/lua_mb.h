@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file lua_mb.h
- * The table `mb` of policy scripts: makes tests out of Lua (docs/measured-boot.md lists it), runs functions of the script that
+ * The table `mb` of policy scripts: makes tests out of Lua (docs/boot-policy-scripts.md lists it), runs functions of the script that
  * a test asks, and gives helpers that parse.
  *
  * Everything that is made here during a run belongs to the run's tests or to the run itself, never to Lua: a limit may end the

@@ -219,7 +219,7 @@ class Lab:
                 "registrar_port": self.ports["registrar"], "tcti": self.tcti,
                 "trusted_client_ca": [str(self.ca / "cacert.crt")], "plugin_dir": str(self.plugins), "run_as": "",
                 "action_runner_path": str(self.bin / "quicklime-actionrunner"),
-                "actiond_path": str(self.bin / "quicklime-actiond"),
+                "actiond_path": str(self.bin / "quicklime-actiond"), "actiond_dir": str(self.dir / "actiond"),
                 "unpack_path": str(self.bin / "quicklime-unpack"),
                 "payloadd_path": str(self.bin / "quicklime-payloadd"), "enable_insecure_storage": True}
         rows.update(options)

@@ -667,7 +667,8 @@ class Actiond:
         self.ours, theirs = socket.socketpair()
         self.notifier = Notifier(lab.dir)
         self.actions = lab.dir / "actions"
-        first = {"actions": ["act"], "dir": str(self.actions), "cert": str(self.notifier.cert),
+        first = {"actions": ["act"], "dir": str(self.actions), "memory": str(lab.dir / "actiond"),
+                 "cert": str(self.notifier.cert),
                  "runner": str(lab.bin / "quicklime-actionrunner"), "timeout_s": 2}
         first.update(setup)
 
@@ -729,6 +730,60 @@ def test_actiond_looks_again(lab):
     d.ours.sendall(b"\xff\xff\xff\xff")
     assert d.close() == 1
     assert runs.read_text() == "0\n"
+
+
+@as_root
+def test_actiond_remembers_over_its_restarts(lab):
+    runs = lab.dir / "runs"
+    write_action(lab.dir / "actions", "act", f"#!/bin/sh\necho run >>{runs}\n")
+    write_action(lab.dir / "actions", "also", f"#!/bin/sh\necho also >>{runs}\n")
+    d = Actiond(lab)
+    msg = message()
+    assert d.ask("act", msg)["code"] == 0
+    assert d.close() == 0
+    d = Actiond(lab, actions=["act", "also"])
+    assert "before" in d.ask("act", msg)["text"]
+    assert d.ask("also", msg)["code"] == 0  # another action for it is not the same
+    d.popen.kill()
+    d.close()
+    d = Actiond(lab, actions=["act", "also"])
+    assert "before" in d.ask("also", msg)["text"]
+    assert runs.read_text() == "run\nalso\n"
+    assert d.close() == 0
+
+
+@as_root
+@pytest.mark.parametrize("spoil, why", [
+    (lambda folder: folder.chmod(0o777), "nobody else may write"),
+    (lambda folder: os.chown(folder, 65534, 65534), "nobody else may write"),
+    (lambda folder: (folder / "seen").write_bytes(b"something else"), "no list of revocations seen"),
+    (lambda folder: (folder.rmdir(), folder.write_text("")), "is not a folder"),
+])
+def test_actiond_that_cannot_remember_runs_nothing(lab, spoil, why):
+    runs = lab.dir / "runs"
+    write_action(lab.dir / "actions", "act", f"#!/bin/sh\necho run >>{runs}\n")
+    folder = lab.dir / "actiond"
+    folder.mkdir(mode=0o700)
+    spoil(folder)
+    d = Actiond(lab)
+    assert d.popen.wait(20 * SLOW) == 1
+    text = (lab.dir / "actiond.log").read_text()
+    assert "no privileged action is run" in text and why in text
+    d.close()
+    assert not runs.exists()
+
+
+@as_root
+def test_two_of_actiond_do_not_share_a_memory(lab):
+    write_action(lab.dir / "actions", "act", "#!/bin/sh\ntrue\n")
+    d = Actiond(lab)
+    assert d.ask("act", message())["code"] == 0
+    second = Actiond(lab)
+    assert second.popen.wait(20 * SLOW) == 1
+    assert "used by another quicklime-actiond" in (lab.dir / "actiond.log").read_text()
+    second.close()
+    assert d.ask("act", message())["code"] == 0
+    assert d.close() == 0
 
 
 @as_root

@@ -93,6 +93,17 @@ static void megabytes_are_read_and_not_logged(void **state)
     assert_true(st.st_size > QL_CHILD_OUTPUT_MAX && st.st_size < 2 * QL_CHILD_OUTPUT_MAX);
 }
 
+static void output_in_short_lines_is_cut_sooner(void **state)
+{
+    struct ql_child_end end = run(*state, "yes | head -n 100000", 60000);
+    struct stat st;
+
+    assert_true(ql_child_ok(&end));
+    assert_true(end.is_cut);
+    assert_int_equal(stat(tempdir_path(*state, "log"), &st), 0);
+    assert_true(st.st_size > QL_CHILD_OUTPUT_MAX && st.st_size < 2 * QL_CHILD_OUTPUT_MAX);
+}
+
 static void what_it_left_behind_is_killed_with_it(void **state)
 {
     struct ql_child_end end = run(*state, "sleep 1000 & echo $! >pid", 20000);
@@ -127,9 +138,9 @@ static void a_program_that_is_not_there_is_no_child(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_it_prints_is_logged_line_by_line),   TEST(how_it_ended_is_told),
-        TEST(megabytes_are_read_and_not_logged),       TEST(what_it_left_behind_is_killed_with_it),
-        TEST(a_program_that_is_not_there_is_no_child),
+        TEST(what_it_prints_is_logged_line_by_line), TEST(how_it_ended_is_told),
+        TEST(megabytes_are_read_and_not_logged),     TEST(output_in_short_lines_is_cut_sooner),
+        TEST(what_it_left_behind_is_killed_with_it), TEST(a_program_that_is_not_there_is_no_child),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
