@@ -2,7 +2,7 @@
 -- Secure Boot, and every value that a boot can change: firmware, keys and revocations, loaders, kernels, initrds, GRUB's
 -- commands and command lines. Only what a digest covers is believed: paths and labels are not.
 --
--- The reference state is that of `example`, with Secure Boot, and more lists (docs/measured-boot.md):
+-- The reference state is that of `example`, with Secure Boot, and more lists (docs/boot-policy-scripts.md):
 --   applications   digests; every program of PCR 4 is one of them. In place of `kernels`, which wants shim, GRUB, kernel
 --   boot_files     digests of what is read on the way (PCR 5, 9, 12, 13) and of firmware parts (PCR 0), besides the kernels'
 --                  initrd and vmlinuz
