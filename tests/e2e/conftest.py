@@ -166,8 +166,8 @@ class Lab:
         folder.mkdir(exist_ok=True)
         sock = self.dir / f"{name}.sock"
         p = self.spawn(name, ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags",
-                              "not-need-init,startup-clear", "--server", f"type=unixio,path={sock}", "--ctrl",
-                              f"type=unixio,path={sock}.ctrl"])
+                              "not-need-init,startup-clear", "--server", f"type=unixio,path={sock},mode=0777", "--ctrl",
+                              f"type=unixio,path={sock}.ctrl,mode=0777"])
         wait_until(sock.exists, 10, "socket of the software TPM")
         self.tcti = f"swtpm:path={sock}"
         return p

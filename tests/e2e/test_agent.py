@@ -114,8 +114,8 @@ class Tpm:
         folder.mkdir()
         self.sock = folder / "sock"
         self.process = Process(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags",
-                                "not-need-init,startup-clear", "--server", f"type=unixio,path={self.sock}", "--ctrl",
-                                f"type=unixio,path={self.sock}.ctrl"], folder / "log")
+                                "not-need-init,startup-clear", "--server", f"type=unixio,path={self.sock},mode=0777",
+                                "--ctrl", f"type=unixio,path={self.sock}.ctrl,mode=0777"], folder / "log")
         wait_until(lambda: pathlib.Path(f"{self.sock}.ctrl").exists())
         self.tcti = f"swtpm:path={self.sock}"
 
@@ -759,8 +759,7 @@ def test_root_is_dropped_for_good(pki, registrar, tmp_path):
         if folder.stat().st_mode & 0o001 == 0:
             folder.chmod(folder.stat().st_mode | 0o011)
     tpm = Tpm(tmp_path / "tpm")
-    for path in (tpm.sock.parent, tpm.sock, pathlib.Path(f"{tpm.sock}.ctrl")):
-        path.chmod(0o777)
+    tpm.sock.parent.chmod(0o777)
     kept = tmp_path / "kept"
     options = {"uuid": str(uuid.uuid4()), "run_as": "nobody:nogroup", "keylime_dir": kept}
     a = Agent(tmp_path / "state", pki, tpm, registrar.port, options)

@@ -450,8 +450,6 @@ def dropped(site):
     site.lab.dir.chmod(0o711)
     for path in (site.lab.server, site.lab.ca, site.dir, site.lab.dir / f"{site.name}-tpm"):
         path.chmod(path.stat().st_mode | 0o011)
-    for name in ("tpm.sock", "tpm.sock.ctrl"):
-        (site.lab.dir / f"{site.name}-{name}").chmod(0o777)
     (site.lab.ca / "cacert.crt").chmod(0o644)
     site.state = site.dir / "kept"
     start = site.start
