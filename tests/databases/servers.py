@@ -95,6 +95,10 @@ class Server:
             self.process.send_signal(sig or self.gentle)
             self.process.wait(60)
 
+    def state(self):
+        code = self.process.poll()
+        return "running" if code is None else f"ended with {code}"
+
     def log(self):
         return (self.dir / "server.log").read_text(errors="replace")[-3000:]
 
@@ -207,7 +211,10 @@ def main():
     server = kind()
     try:
         url = server.url()
-        return subprocess.run([a.replace("{url}", url) for a in command]).returncode
+        code = subprocess.run([a.replace("{url}", url) for a in command]).returncode
+        if code:
+            print(f"# exit {code}; the server ({server.state()}) wrote:\n{server.log()}")
+        return code
     finally:
         server.close()
 

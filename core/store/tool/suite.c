@@ -103,7 +103,18 @@ void suite_close(struct suite *s)
     s->db = NULL;
 }
 
-int suite_open(struct suite *s, const struct ql_schema *schema)
+/** Whether a call that was answered with QL_EAGAIN is to be made again, as a daemon does: for half a minute. */
+static bool is_worth_another(int r, int64_t since_ns)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+
+    if (r != QL_EAGAIN || ql_mono_ns() - since_ns >= 30 * QL_NS_PER_S)
+        return false;
+    (void)nanosleep(&pause, NULL); /* a shorter sleep is as good */
+    return true;
+}
+
+static int open_once(struct suite *s, const struct ql_schema *schema)
 {
     int r;
 
@@ -117,14 +128,25 @@ int suite_open(struct suite *s, const struct ql_schema *schema)
     return r;
 }
 
-int do_begin(struct suite *s)
+int suite_open(struct suite *s, const struct ql_schema *schema)
 {
-    const struct timespec pause = {.tv_nsec = 2000000};
-    int64_t end = ql_mono_ns() + 30 * QL_NS_PER_S;
+    int64_t since_ns = ql_mono_ns();
     int r;
 
-    while ((r = s->backend->begin(s->plugin, s->db, fresh(s))) == QL_EAGAIN && ql_mono_ns() < end)
-        (void)nanosleep(&pause, NULL); /* somebody else's turn */
+    do
+        r = open_once(s, schema);
+    while (is_worth_another(r, since_ns));
+    return r;
+}
+
+int do_begin(struct suite *s)
+{
+    int64_t since_ns = ql_mono_ns();
+    int r;
+
+    do
+        r = s->backend->begin(s->plugin, s->db, fresh(s));
+    while (is_worth_another(r, since_ns));
     return r;
 }
 
@@ -266,7 +288,8 @@ int suite_fork(struct suite *s, const struct ql_schema *schema, int (*child)(str
     _exit(r);
 }
 
-static void run_tests(struct suite *s, const struct suite_test *tests, int *number, int *failed)
+/** @return false where the tests cannot go on. */
+static bool run_tests(struct suite *s, const struct suite_test *tests, int *number, int *failed)
 {
     for (; tests->name; tests++) {
         bool ok;
@@ -281,7 +304,12 @@ static void run_tests(struct suite *s, const struct suite_test *tests, int *numb
         *failed += !ok;
         if (!ok && s->db)
             do_rollback(s);
+        if (!s->db && suite_open(s, &suite_first) < 0) {
+            (void)printf("Bail out! the database cannot be opened again: %s\n", s->err.text);
+            return false;
+        }
     }
+    return true;
 }
 
 int suite_run(struct suite *s)
@@ -303,7 +331,8 @@ int suite_run(struct suite *s)
         return 1;
     }
     for (size_t i = 0; i < QL_ARRAY_LEN(all); i++)
-        run_tests(s, all[i], &number, &failed);
+        if (!run_tests(s, all[i], &number, &failed))
+            return failed + 1;
     suite_close(s);
     return failed;
 }

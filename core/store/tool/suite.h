@@ -72,7 +72,7 @@ bool suite_fail(struct suite *s, const char *file, int line, const char *what);
     } while (0)
 bool suite_fail_code(struct suite *s, const char *file, int line, const char *what, int got, int want);
 
-/** Open with a schema (closing what is open). */
+/** Open with a schema (closing what is open); tries again for half a minute where the answer is QL_EAGAIN. */
 int suite_open(struct suite *s, const struct ql_schema *schema);
 void suite_close(struct suite *s);
 /** Remove all rows of a table, in a transaction of its own. */
