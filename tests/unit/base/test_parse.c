@@ -156,6 +156,32 @@ static void component_names_are_lower_case(void **state)
     assert_false(ql_component_name_ok("012345678901234567890123456789012", 33));
 }
 
+static void utf8_is_looked_at_in_every_place(void **state)
+{
+    char text[25];
+
+    (void)state;
+    for (size_t len = 1; len < sizeof text; len++)
+        for (size_t at = 0; at < len; at++) {
+            memset(text, 'a', len);
+            text[at] = 0x7f;
+            assert_true(ql_utf8_ok(text, len));
+            text[at] = 1;
+            assert_true(ql_utf8_ok(text, len));
+            text[at] = 0;
+            assert_false(ql_utf8_ok(text, len));
+            text[at] = (char)0x80;
+            assert_false(ql_utf8_ok(text, len));
+            text[at] = (char)0xc3;
+            assert_false(ql_utf8_ok(text, len));
+            if (at + 1 == len)
+                continue;
+            text[at + 1] = (char)0xa9;
+            assert_true(ql_utf8_ok(text, len));
+            assert_false(ql_utf8_ok(text, at + 1));
+        }
+}
+
 static void utf8_has_one_spelling_for_each_character(void **state)
 {
     (void)state;
@@ -189,6 +215,7 @@ int main(void)
         cmocka_unit_test(agent_ids_are_short_plain_words),
         cmocka_unit_test(component_names_are_lower_case),
         cmocka_unit_test(utf8_has_one_spelling_for_each_character),
+        cmocka_unit_test(utf8_is_looked_at_in_every_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
