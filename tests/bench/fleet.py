@@ -51,7 +51,8 @@ def floor(options, fleet, ca, folder):
     cert.write_text(fleet.facts["cert"])
     out = subprocess.run([BUILD / "bench" / "bench_fleet_floor", "--dir", folder, "--ca", cert, "--cert",
                           ca / "client-cert.crt", "--key", ca / "client-private.pem", "--ak", options.ak,
-                          "--interval-ms", str(int(options.interval * 1000)), "--seconds", str(int(options.seconds))],
+                          "--interval-ms", str(int(options.interval * 1000)), "--seconds",
+                          str(int(min(options.seconds, 60)))],
                          capture_output=True, text=True, check=False)
     found = re.search(r"([0-9.]+) us CPU/poll, ([0-9.]+) polls/s", out.stdout)
     if out.returncode != 0 or not found:
@@ -71,6 +72,7 @@ def perf_of(verifier, options, folder):
 def measure(fleet, verifier, options, folder):
     verifier_pid, fleet_pid = verifier.program.pid, fleet.program.pid
     profile = perf_of(verifier, options, folder)
+    rss0 = memory(verifier_pid)[0]
     begin_ns, cpu0, fleet0, quotes0 = time.monotonic_ns(), Usage(verifier_pid), Usage(fleet_pid), sum(fleet.quotes())
     time.sleep(options.seconds)
     quotes1, cpu1, fleet1, end_ns = sum(fleet.quotes()), Usage(verifier_pid), Usage(fleet_pid), time.monotonic_ns()
@@ -93,7 +95,7 @@ def measure(fleet, verifier, options, folder):
         "cpu_threads_us": (sum(threads.values()) - threads.get(verifier_pid, 0)) / count * 1e6,
         "user_us": (cpu1.user - cpu0.user) / count * 1e6, "system_us": (cpu1.system - cpu0.system) / count * 1e6,
         "cores": cpu / wall, "fleet_cores": fleet1.since(fleet0)[0] / wall, "processes": len(cpu1.pids),
-        "rss_main": used[verifier_pid][0], "rss": sum(u[0] for u in used.values()),
+        "rss_before": rss0, "rss_main": used[verifier_pid][0], "rss": sum(u[0] for u in used.values()),
         "pss": sum(u[1] for u in used.values()),
         "late_p50_ms": percentile(late, 0.5), "late_p99_ms": percentile(late, 0.99),
         "late_max_ms": max(late, default=0.0), "missed": missed,
@@ -151,7 +153,7 @@ def table(r):
         ("limit: request", f"{r['request_us']:.1f} us (own client {r['own_request_us']:.1f} us)"),
         ("ratio", f"{r['ratio']:.2f} to the sum of both"),
         ("bare poll at this pace", f"{r['paced_us']:.1f} us ({r['paced_rate']:.1f} a second); ratio {r['paced_ratio']:.2f}"),
-        ("memory", f"RSS main {r['rss_main'] / mib:.1f} MiB, {r['processes']} processes {r['rss'] / mib:.1f} MiB, "
+        ("memory", f"RSS main {r['rss_before'] / mib:.1f} to {r['rss_main'] / mib:.1f} MiB, {r['processes']} processes {r['rss'] / mib:.1f} MiB, "
          f"shared counted once {r['pss'] / mib:.1f} MiB"),
         ("lateness", f"p50 {r['late_p50_ms']:.2f} ms, p99 {r['late_p99_ms']:.2f} ms, most {r['late_max_ms']:.1f} ms; "
          f"{r['missed']} polls left out" if r["interval"] > 0 else "no schedule"),

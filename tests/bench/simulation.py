@@ -247,7 +247,7 @@ class Verifier:
         for setting in settings:
             argv += ["--set", setting]
         self.ca = self.state / "cv_ca"
-        self.connection = None
+        self.connection, self.used = None, 0
         self.program = Program(folder, "verifier", argv, env=env)
         self.await_ready()
 
@@ -268,8 +268,9 @@ class Verifier:
         return http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=timeout)
 
     def call(self, method, path, body=None):
-        if self.connection is None:
+        if self.connection is None or time.monotonic() > self.used + 30:  # the server closes what is idle for long
             self.connection = self.connect()
+        self.used = time.monotonic()
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
             self.connection.request(method, path, None if body is None else json.dumps(body), headers)
