@@ -29,7 +29,8 @@ endforeach()
 add_custom_target(sample_configs ALL DEPENDS ${samples})
 
 # Units with the installed paths, users and folders.
-file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/share/systemd/*.service ${CMAKE_SOURCE_DIR}/share/systemd/*.mount)
+file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/share/systemd/*.service ${CMAKE_SOURCE_DIR}/share/systemd/*.mount
+    ${CMAKE_SOURCE_DIR}/share/systemd/*.timer)
 foreach(unit ${units})
     get_filename_component(name ${unit} NAME)
     configure_file(${unit} ${CMAKE_BINARY_DIR}/systemd/${name} @ONLY)

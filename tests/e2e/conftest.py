@@ -25,6 +25,7 @@ BUILD = pathlib.Path(os.environ.get("QL_BUILD_DIR", ROOT / "build" / "release"))
 SHARED = ROOT.parent / "shared"
 AGENT_ID = "d432fbb3-d2f1-4a97-9ef7-75bd81c00000"
 SLOW = 3 if "asan" in BUILD.name else 1
+SANITIZED = "asan" in BUILD.name
 
 
 def vectors(name):
