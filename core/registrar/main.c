@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "daemon.h"
 #include "error.h"
 #include "file.h"
 #include "log.h"
@@ -19,6 +20,17 @@ enum {
     DRAIN_S = 10,
     IAK_CA_FILE_MAX = 64 * 1024
 };
+
+static struct ql_daemon as_daemon(const struct ql_registrar *r)
+{
+    return (struct ql_daemon){
+        .base = r->base,
+        .config = r->config,
+        .group = "registrar",
+        .state_dir = r->state_dir,
+        .own_ca = "reg_ca",
+    };
+}
 
 /* ---- what starts and stops ---- */
 
@@ -42,31 +54,18 @@ static void on_term(evutil_socket_t sig, short what, void *arg)
         event_base_loopexit(r->base, &grace);
 }
 
-static int server_tls(const struct ql_registrar *r, struct ql_tls **ret, struct ql_err *err)
-{
-    struct ql_tls_paths paths = {0};
-    int result =
-        ql_tls_paths_resolve(r->config, "registrar", r->state_dir, "reg_ca", QL_TLS_SERVER, &paths, err);
-
-    if (result == QL_OK)
-        result = ql_tls_from_paths(&paths, QL_TLS_SERVER, QL_CLIENT_CERT_OPTIONAL, ret, err);
-    ql_tls_paths_done(&paths);
-    return result;
-}
-
 static void on_hangup(evutil_socket_t sig, short what, void *arg)
 {
     struct ql_registrar *r = arg;
     ql_auto(ql_tls_unrefp) struct ql_tls *tls = NULL;
+    const struct ql_daemon self = as_daemon(r);
     struct ql_err err = QL_ERR_INIT;
-    const char *log_file = ql_config_string(r->config, "registrar", "log_file");
 
     (void)sig;
     (void)what;
     ql_notify("RELOADING=1");
-    if (*log_file != '\0' && ql_log_open(log_file, &err) < 0)
-        ql_log(QL_ERROR, "main", "log file not reopened: %s", err.text);
-    if (server_tls(r, &tls, &err) == QL_OK)
+    ql_daemon_reopen_log(&self);
+    if (ql_daemon_tls(&self, QL_TLS_SERVER, &tls, &err) == QL_OK)
         ql_http_server_set_tls(r->https, tls);
     else
         ql_log(QL_ERROR, "main", "certificates not reloaded: %s", err.text);
@@ -183,46 +182,6 @@ static int make_tls_dir(struct ql_registrar *r, struct ql_err *err)
     return result;
 }
 
-static int open_store(struct ql_registrar *r, struct ql_err *err)
-{
-    struct ql_schema schema = ql_registrar_schema;
-    struct ql_store_config config = {
-        .base = r->base,
-        .url = ql_config_string(r->config, "registrar", "database_url"),
-        .state_dir = r->state_dir,
-        .schema = &schema,
-    };
-    char backend[32];
-    int result = ql_store_backend_name(config.url, backend, err);
-
-    if (result < 0)
-        return result;
-    schema.may_migrate = ql_config_bool(r->config, "registrar", "auto_migrate_db");
-    config.backend = ql_registry_find(r->plugins, QL_KIND_STORE, backend);
-    if (!config.backend.head)
-        return ql_fail(err, QL_ENOTFOUND, "database_url names backend %s, which no loaded plugin offers",
-                       backend);
-    return ql_store_open(&config, &r->store, err);
-}
-
-static int load_backend(struct ql_registrar *r, struct ql_err *err)
-{
-    struct ql_registry_config config = {.sites = 1u << QL_KIND_STORE};
-    const char *name;
-    char backend[32];
-    int result =
-        ql_store_backend_name(ql_config_string(r->config, "registrar", "database_url"), backend, err);
-
-    if (result == QL_OK)
-        result = ql_registry_new(&config, &r->plugins, err);
-    if (result < 0)
-        return result;
-    name = backend;
-    return ql_registry_load_all(r->plugins,
-                                ql_plugin_dir(ql_config_string(r->config, "registrar", "plugin_dir")), &name,
-                                1, r->config, err);
-}
-
 static int no_policies(void *arg, const uint8_t digest[32], int *ret_fd, size_t *ret_len)
 {
     (void)arg;
@@ -245,15 +204,11 @@ static int start_pool(struct ql_registrar *r, struct ql_err *err)
     return ql_pool_new(&config, &r->pool, err);
 }
 
-static unsigned limit(const struct ql_registrar *r, const char *name)
-{
-    return (unsigned)ql_config_int(r->config, "registrar", name);
-}
-
 static int listen_on(struct ql_registrar *r, const char *port, struct ql_tls *tls,
                      struct ql_http_server **ret, struct ql_err *err)
 {
-    struct ql_http_server_config config = {
+    const struct ql_daemon self = as_daemon(r);
+    const struct ql_http_server_config config = {
         .base = r->base,
         .address = ql_config_string(r->config, "registrar", "ip"),
         .port = (uint16_t)ql_config_int(r->config, "registrar", port),
@@ -261,17 +216,7 @@ static int listen_on(struct ql_registrar *r, const char *port, struct ql_tls *tl
         .routes = ql_registrar_routes,
         .versions = ql_registrar_versions,
         .arg = r,
-        .limits =
-            {
-                .header_max = limit(r, "http_header_max"),
-                .body_max = limit(r, "max_upload_size"),
-                .connections_max = limit(r, "http_connections_max"),
-                .per_address_max = limit(r, "http_per_address_max"),
-                .header_ms = limit(r, "http_header_ms"),
-                .body_ms = limit(r, "http_body_ms"),
-                .idle_ms = limit(r, "http_idle_ms"),
-                .handshake_ms = limit(r, "http_handshake_ms"),
-            },
+        .limits = ql_daemon_limits(&self),
         .slash_optional = true,
         .judges_tokens = true,
         .json_indent = true,
@@ -283,7 +228,8 @@ static int listen_on(struct ql_registrar *r, const char *port, struct ql_tls *tl
 static int listen_all(struct ql_registrar *r, struct ql_err *err)
 {
     ql_auto(ql_tls_unrefp) struct ql_tls *tls = NULL;
-    int result = server_tls(r, &tls, err);
+    const struct ql_daemon self = as_daemon(r);
+    int result = ql_daemon_tls(&self, QL_TLS_SERVER, &tls, err);
 
     if (result == QL_OK)
         result = listen_on(r, "port", NULL, &r->http, err);
@@ -335,11 +281,12 @@ static int add_signals(struct ql_registrar *r, struct ql_err *err)
 
 static int prepare(struct ql_registrar *r, struct ql_err *err)
 {
-    int result = load_backend(r, err);
+    const struct ql_daemon self = as_daemon(r);
+    int result = ql_daemon_load_backend(&self, &r->plugins, err);
 
     tpm_identity(r);
-    if (result == QL_OK && *ql_config_string(r->config, "registrar", "durable_attestation_import") != '\0')
-        result = ql_fail(err, QL_EUNSUPPORTED, "durable_attestation_import is not offered; leave it empty");
+    if (result == QL_OK)
+        result = ql_daemon_check_offered(&self, err);
     if (result == QL_OK)
         result = ql_config_finish(r->config, err);
     return result == QL_OK ? load_iak_ca(r, err) : result;
@@ -348,6 +295,7 @@ static int prepare(struct ql_registrar *r, struct ql_err *err)
 static int run(struct ql_registrar *r, struct ql_err *err)
 {
     ql_auto_close int lock = -1;
+    const struct ql_daemon self = as_daemon(r);
     int result = ql_dir_make(r->state_dir, 0700, err);
 
     if (result == QL_OK)
@@ -355,7 +303,7 @@ static int run(struct ql_registrar *r, struct ql_err *err)
     if (result == QL_OK)
         result = make_tls_dir(r, err);
     if (result == QL_OK)
-        result = open_store(r, err);
+        result = ql_daemon_open_store(&self, r->plugins, &ql_registrar_schema, &r->store, err);
     if (result == QL_OK)
         result = start_pool(r, err);
     if (result == QL_OK)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "daemon.h"
 #include "error.h"
 #include "failing.h"
 #include "file.h"
@@ -35,22 +36,18 @@ static unsigned number(const struct ql_verifier *v, const char *name)
     return (unsigned)ql_config_int(v->config, "verifier", name);
 }
 
-/* ---- what needs no state folder ---- */
-
-static int load_backend(struct ql_verifier *v, struct ql_err *err)
+static struct ql_daemon as_daemon(const struct ql_verifier *v)
 {
-    struct ql_registry_config config = {.sites = 1u << QL_KIND_STORE};
-    const char *name;
-    char backend[32];
-    int r = ql_store_backend_name(text(v, "database_url"), backend, err);
-
-    if (r == QL_OK)
-        r = ql_registry_new(&config, &v->plugins, err);
-    if (r < 0)
-        return r;
-    name = backend;
-    return ql_registry_load_all(v->plugins, ql_plugin_dir(text(v, "plugin_dir")), &name, 1, v->config, err);
+    return (struct ql_daemon){
+        .base = v->base,
+        .config = v->config,
+        .group = "verifier",
+        .state_dir = v->state_dir,
+        .own_ca = "cv_ca",
+    };
 }
+
+/* ---- what needs no state folder ---- */
 
 static int worker_plugin_names(const struct ql_verifier *v, const char **names, size_t *ret_count,
                                struct ql_err *err)
@@ -88,8 +85,11 @@ static int know_worker_plugins(struct ql_verifier *v, struct ql_err *err)
 
 static int check_offered(const struct ql_verifier *v, struct ql_err *err)
 {
-    if (*text(v, "durable_attestation_import") != '\0')
-        return ql_fail(err, QL_EUNSUPPORTED, "durable_attestation_import is not offered; leave it empty");
+    const struct ql_daemon self = as_daemon(v);
+    int r = ql_daemon_check_offered(&self, err);
+
+    if (r < 0)
+        return r;
     if (ql_config_bool(v->config, "verifier", "leases") && !ql_config_bool(v->config, "verifier", "keep_v"))
         return ql_fail(err, QL_ERANGE,
                        "leases = true needs keep_v = true: another verifier may have to send V");
@@ -115,7 +115,8 @@ static void read_poll_options(struct ql_verifier *v)
 
 int ql_verifier_prepare(struct ql_verifier *v, struct ql_err *err)
 {
-    int r = load_backend(v, err);
+    const struct ql_daemon self = as_daemon(v);
+    int r = ql_daemon_load_backend(&self, &v->plugins, err);
 
     if (r == QL_OK)
         r = know_worker_plugins(v, err);
@@ -218,18 +219,6 @@ static int make_tls_dir(struct ql_verifier *v, struct ql_err *err)
     return r;
 }
 
-static int tls(const struct ql_verifier *v, enum ql_tls_role role, struct ql_tls **ret, struct ql_err *err)
-{
-    struct ql_tls_paths paths = {0};
-    int r = ql_tls_paths_resolve(v->config, "verifier", v->state_dir, "cv_ca", role, &paths, err);
-
-    if (r == QL_OK)
-        r = ql_tls_from_paths(
-            &paths, role, role == QL_TLS_SERVER ? QL_CLIENT_CERT_OPTIONAL : QL_CLIENT_CERT_NONE, ret, err);
-    ql_tls_paths_done(&paths);
-    return r;
-}
-
 static void use_new_tls(struct ql_agent *a, void *arg)
 {
     if (a->peer && !a->is_plain)
@@ -240,13 +229,13 @@ void ql_verifier_reload(struct ql_verifier *v)
 {
     ql_auto(ql_tls_unrefp) struct ql_tls *server = NULL;
     struct ql_tls *client = NULL;
+    const struct ql_daemon self = as_daemon(v);
     struct ql_err err = QL_ERR_INIT;
-    const char *log_file = text(v, "log_file");
 
     ql_notify("RELOADING=1");
-    if (*log_file != '\0' && ql_log_open(log_file, &err) < 0)
-        ql_log(QL_ERROR, "main", "log file not reopened: %s", err.text);
-    if (tls(v, QL_TLS_SERVER, &server, &err) == QL_OK && tls(v, QL_TLS_CLIENT, &client, &err) == QL_OK) {
+    ql_daemon_reopen_log(&self);
+    if (ql_daemon_tls(&self, QL_TLS_SERVER, &server, &err) == QL_OK &&
+        ql_daemon_tls(&self, QL_TLS_CLIENT, &client, &err) == QL_OK) {
         ql_http_server_set_tls(v->https, server);
         ql_tls_unref(v->agent_tls);
         v->agent_tls = client;
@@ -264,31 +253,17 @@ void ql_verifier_reload(struct ql_verifier *v)
 
 static int open_store(struct ql_verifier *v, struct ql_err *err)
 {
-    struct ql_schema schema = ql_verifier_schema;
+    const struct ql_daemon self = as_daemon(v);
     ql_auto_free char *key = ql_path_join(v->state_dir, text(v, "store_key_file"));
     ql_auto_free char *journal = ql_path_join(v->state_dir, "failures.journal");
-    struct ql_store_config config = {
-        .base = v->base,
-        .url = text(v, "database_url"),
-        .state_dir = v->state_dir,
-        .schema = &schema,
-    };
-    char backend[32];
-    int r = ql_store_backend_name(config.url, backend, err);
+    int r;
 
-    if (r == QL_OK && (!key || !journal))
-        r = ql_fail_nomem(err);
-    if (r < 0)
-        return r;
-    schema.may_migrate = ql_config_bool(v->config, "verifier", "auto_migrate_db");
-    config.backend = ql_registry_find(v->plugins, QL_KIND_STORE, backend);
-    if (!config.backend.head)
-        return ql_fail(err, QL_ENOTFOUND, "database_url names backend %s, which no loaded plugin offers",
-                       backend);
+    if (!key || !journal)
+        return ql_fail_nomem(err);
     r = ql_seal_open(key, &v->seal, err);
     if (r == QL_OK)
         r = ql_journal_open(journal, &v->journal, err);
-    return r == QL_OK ? ql_store_open(&config, &v->store, err) : r;
+    return r == QL_OK ? ql_daemon_open_store(&self, v->plugins, &ql_verifier_schema, &v->store, err) : r;
 }
 
 /* ---- workers ---- */
@@ -400,7 +375,8 @@ static int make_client(struct ql_verifier *v, struct ql_err *err)
         .connect_ms = number(v, "agent_connect_ms"),
         .total_body_max = (size_t)ql_config_int(v->config, "verifier", "max_agent_responses"),
     };
-    int r = tls(v, QL_TLS_CLIENT, &v->agent_tls, err);
+    const struct ql_daemon self = as_daemon(v);
+    int r = ql_daemon_tls(&self, QL_TLS_CLIENT, &v->agent_tls, err);
 
     return r == QL_OK ? ql_http_client_new(&config, &v->client, err) : r;
 }
@@ -408,31 +384,22 @@ static int make_client(struct ql_verifier *v, struct ql_err *err)
 static int listen_on(struct ql_verifier *v, struct ql_err *err)
 {
     ql_auto(ql_tls_unrefp) struct ql_tls *server = NULL;
+    const struct ql_daemon self = as_daemon(v);
     struct ql_http_server_config config = {
         .base = v->base,
         .address = text(v, "ip"),
         .port = (uint16_t)number(v, "port"),
         .versions = ql_verifier_versions,
         .arg = v,
-        .limits =
-            {
-                .header_max = number(v, "http_header_max"),
-                .body_max = number(v, "max_upload_size"),
-                .connections_max = number(v, "http_connections_max"),
-                .per_address_max = number(v, "http_per_address_max"),
-                .handshakes_max = number(v, "http_handshakes_max"),
-                .handshake_ms = number(v, "http_handshake_ms"),
-                .header_ms = number(v, "http_header_ms"),
-                .body_ms = number(v, "http_body_ms"),
-                .idle_ms = number(v, "http_idle_ms"),
-                .write_ms = number(v, "http_write_ms"),
-                .reply_ms = number(v, "http_reply_ms"),
-            },
+        .limits = ql_daemon_limits(&self),
         .slash_optional = true,
         .judges_tokens = true,
     };
-    int r = tls(v, QL_TLS_SERVER, &server, err);
+    int r = ql_daemon_tls(&self, QL_TLS_SERVER, &server, err);
 
+    config.limits.handshakes_max = number(v, "http_handshakes_max");
+    config.limits.write_ms = number(v, "http_write_ms");
+    config.limits.reply_ms = number(v, "http_reply_ms");
     v->routes = ql_verifier_routes_for(text(v, "verify_evidence"));
     if (!v->routes)
         return ql_fail_nomem(err);
