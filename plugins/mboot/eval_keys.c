@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Evaluation: tests of variables, signatures and lists of keys. */
+#include <stdio.h>
 #include <string.h>
 
 #include "eval_parts.h"
+#include "signatures.h"
 #include "value.h"
 
 static bool variable_of(struct mb_eval *e, const struct mb_value *v, struct mb_value *variable,
@@ -76,85 +78,101 @@ bool mb_test_vars(struct mb_eval *e, const struct mb_node *n, const struct mb_va
     return variable_data(e, found, &variable, name);
 }
 
-static bool member_of(struct mb_eval *e, const struct mb_set *set, const json_t *object, const char *what)
+static bool is_member(struct mb_eval *e, const struct mb_set *set, const struct mb_str *texts,
+                      const char *what)
 {
-    struct mb_str texts[MB_SET_FIELDS];
+    const struct mb_str *last = &texts[set->field_count - 1];
     char owner[MB_SHOWN_MAX + 8], data[MB_SHOWN_MAX + 8];
 
-    if (!json_is_object(object) || !mb_set_texts(set, object, texts))
-        return mb_refuse(e, "%s has not the fields of a signature", what);
     if (mb_set_find(set, texts) != 0)
         return mb_note(e, "%s is approved", what);
     (void)mb_shown(texts[0].text, texts[0].len, owner);
-    (void)mb_shown(texts[set->field_count - 1].text,
-                   texts[set->field_count - 1].len < 64 ? texts[set->field_count - 1].len : 64, data);
+    (void)mb_shown(last->text, last->len < 64 ? last->len : 64, data);
     return mb_refuse(e, "%s of owner %s beginning %s is none of the %zu that are approved", what, owner, data,
                      set->count);
 }
 
 bool mb_test_sig_in(struct mb_eval *e, const struct mb_node *n, const struct mb_value *v)
 {
+    struct mb_str texts[MB_SET_FIELDS];
+
     if (v->kind != MB_V_JSON)
         return mb_wrong_type(e, v, "a signature");
-    return member_of(e, n->set, v->json, "signature");
+    if (!json_is_object(v->json) || !mb_set_texts(n->set, v->json, texts))
+        return mb_refuse(e, "signature has not the fields of a signature");
+    return is_member(e, n->set, texts, "signature");
 }
 
-static bool type_allowed(const struct mb_node *n, const json_t *type)
+/* Of the current list: has it an allowed type, and entries? `where` names it. */
+static bool list_allowed(struct mb_eval *e, const struct mb_node *n, const struct mb_sigs *s,
+                         const char *where)
 {
-    for (size_t i = 0; json_is_string(type) && i < n->count; i++)
-        if (n->types[i].len == json_string_length(type) &&
-            memcmp(n->types[i].text, json_string_value(type), n->types[i].len) == 0)
-            return true;
-    return false;
+    char is[MB_SHOWN_MAX + 8];
+    bool allowed = false;
+
+    for (size_t i = 0; s->type.text && i < n->count && !allowed; i++)
+        allowed = n->types[i].len == s->type.len && memcmp(n->types[i].text, s->type.text, s->type.len) == 0;
+    if (!allowed)
+        return mb_refuse(e, "%s has type %s", where,
+                         s->type.text ? mb_shown(s->type.text, s->type.len, is) : "none");
+    return s->has_keys || mb_refuse(e, "%s has no keys", where);
+}
+
+/* Every entry of the current list is a member. */
+static bool all_members(struct mb_eval *e, const struct mb_set *set, struct mb_sigs *s, const char *where)
+{
+    for (size_t k = 0; k < s->count; k++) {
+        struct mb_str texts[MB_SET_FIELDS];
+        const int r = mb_sigs_texts(e, s, k, set, false, texts);
+
+        if (r > 0 && is_member(e, set, texts, "key"))
+            continue;
+        if (r == 0)
+            (void)mb_refuse(e, "key has not the fields of a signature");
+        return r < 0 ? false : mb_within(e, "%s, key %zu: ", where, k);
+    }
+    return true;
 }
 
 bool mb_test_keys_subset(struct mb_eval *e, const struct mb_node *n, const struct mb_value *v)
 {
-    const json_t *list, *key;
-    size_t i, k, all = 0;
+    struct mb_sigs s;
+    size_t all = 0;
+    bool ok;
 
-    if (v->kind != MB_V_JSON || !json_is_array(v->json))
+    if (!mb_sigs_begin(e, v, &s))
         return mb_wrong_type(e, v, "a list of signature lists");
-    json_array_foreach(v->json, i, list) {
-        const json_t *type = json_object_get(list, "SignatureType"), *keys = json_object_get(list, "Keys");
-        char is[MB_SHOWN_MAX + 8];
+    for (ok = true; ok && mb_sigs_next(&s); all += s.count) {
+        char where[48];
 
-        if (!type_allowed(n, type))
-            return mb_refuse(e, "signature list %zu has type %s", i,
-                             json_is_string(type) ? mb_shown_json(type, is) : "none");
-        if (!json_is_array(keys))
-            return mb_refuse(e, "signature list %zu has no keys", i);
-        json_array_foreach(keys, k, key) {
-            if (!member_of(e, n->set, key, "key"))
-                return mb_within(e, "signature list %zu, key %zu: ", i, k);
-            all++;
-        }
+        (void)snprintf(where, sizeof where, "signature list %zu", s.at - 1);
+        ok = list_allowed(e, n, &s, where) && all_members(e, n->set, &s, where);
     }
-    return mb_note(e, "%zu keys, all approved", all);
+    mb_sigs_done(&s);
+    return ok && mb_note(e, "%zu keys, all approved", all);
 }
 
-/* Which members of the set are in the list. @return how many are not, or -1 with a reason */
-static int64_t missing_members(struct mb_eval *e, const struct mb_set *set, const json_t *list, bool exact,
-                               size_t *first)
+/* Which members of the set are in the current list. @return how many are not, or -1 with a reason */
+static int64_t missing_members(struct mb_eval *e, const struct mb_set *set, struct mb_sigs *s, size_t *first)
 {
     const struct ql_host *h = e->tests->host;
     uint8_t *seen = h->alloc(h, set->count + 1);
-    size_t found = 0, i;
-    const json_t *item;
+    size_t found = 0;
 
     if (!seen) {
         (void)mb_break(e, "out of memory");
         return -1;
     }
     memset(seen, 0, set->count + 1);
-    json_array_foreach(list, i, item) {
+    for (size_t i = 0; i < s->count; i++) {
         struct mb_str texts[MB_SET_FIELDS];
+        const int r = mb_sigs_texts(e, s, i, set, true, texts);
         size_t member;
 
-        if (!json_is_object(item) || (exact && json_object_size(item) != set->field_count) ||
-            !mb_set_texts(set, item, texts)) {
+        if (r <= 0) {
             h->free(h, seen);
-            (void)mb_refuse(e, "item %zu has not the wanted fields", i);
+            if (r == 0)
+                (void)mb_refuse(e, "item %zu has not the wanted fields", i);
             return -1;
         }
         member = mb_set_find(set, texts);
@@ -168,12 +186,12 @@ static int64_t missing_members(struct mb_eval *e, const struct mb_set *set, cons
     return (int64_t)(set->count - found);
 }
 
-static bool all_there(struct mb_eval *e, const struct mb_node *n, const json_t *list, bool exact)
+static bool all_there(struct mb_eval *e, const struct mb_node *n, struct mb_sigs *s)
 {
     const struct mb_str *member;
     char data[MB_SHOWN_MAX + 8];
     size_t first = 0;
-    const int64_t missing = missing_members(e, n->set, list, exact, &first);
+    const int64_t missing = missing_members(e, n->set, s, &first);
 
     if (missing < 0)
         return false;
@@ -186,28 +204,30 @@ static bool all_there(struct mb_eval *e, const struct mb_node *n, const json_t *
 
 bool mb_test_keys_superset(struct mb_eval *e, const struct mb_node *n, const struct mb_value *v)
 {
-    const json_t *list, *keys;
-    char is[MB_SHOWN_MAX + 8];
+    struct mb_sigs s;
+    size_t lists;
+    bool ok;
 
-    if (v->kind != MB_V_JSON || !json_is_array(v->json))
+    if (!mb_sigs_begin(e, v, &s))
         return mb_wrong_type(e, v, "a list of signature lists");
-    if (json_array_size(v->json) != 1)
-        return mb_refuse(e, "wanted one signature list, found %zu", json_array_size(v->json));
-    list = json_array_get(v->json, 0);
-    if (!type_allowed(n, json_object_get(list, "SignatureType")))
-        return mb_refuse(e, "signature list has type %s",
-                         json_is_string(json_object_get(list, "SignatureType"))
-                             ? mb_shown_json(json_object_get(list, "SignatureType"), is)
-                             : "none");
-    keys = json_object_get(list, "Keys");
-    if (!json_is_array(keys))
-        return mb_refuse(e, "signature list has no keys");
-    return all_there(e, n, keys, true);
+    lists = mb_sigs_lists(&s);
+    if (lists != 1)
+        ok = mb_refuse(e, "wanted one signature list, found %zu", lists);
+    else
+        ok = mb_sigs_next(&s) && list_allowed(e, n, &s, "signature list") && all_there(e, n, &s);
+    mb_sigs_done(&s);
+    return ok;
 }
 
 bool mb_test_superset(struct mb_eval *e, const struct mb_node *n, const struct mb_value *v)
 {
+    struct mb_sigs s;
+    bool ok;
+
     if (v->kind != MB_V_JSON || !json_is_array(v->json))
         return mb_wrong_type(e, v, "a list");
-    return all_there(e, n, v->json, true);
+    mb_sigs_of(v->json, &s);
+    ok = all_there(e, n, &s);
+    mb_sigs_done(&s);
+    return ok;
 }

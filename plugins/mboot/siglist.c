@@ -56,6 +56,21 @@ const char *mb_siglist_check(const uint8_t *data, size_t len)
     return NULL;
 }
 
+bool mb_siglist_next(const uint8_t **data, size_t *len, struct mb_siglist *ret)
+{
+    struct list list;
+
+    if (read_list(*data, *len, &list))
+        return false;
+    *ret = (struct mb_siglist){.type = *data,
+                               .entries = *data + HEAD_LEN + list.header_len,
+                               .entry_len = list.entry_len,
+                               .count = list.count};
+    *data += list.list_len;
+    *len -= list.list_len;
+    return true;
+}
+
 /** @param owner taken over */
 static json_t *signature_json(json_t *owner, const uint8_t *data, size_t len)
 {

@@ -6,6 +6,7 @@
  * Layer: plugin mboot. Pure.
  */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,20 @@
  * @return NULL: yes; else what is wrong, a text without object
  */
 const char *mb_siglist_check(const uint8_t *data, size_t len);
+
+/** One list, as it stands in the log; pointers lead into it. */
+struct mb_siglist {
+    const uint8_t *type;    /**< GUID */
+    const uint8_t *entries; /**< each the owner's GUID, then the signature's data */
+    size_t entry_len;       /**< bytes of an entry, at least 16 */
+    size_t count;           /**< entries */
+};
+
+/**
+ * The first list of some bytes; the bytes behind it are left.
+ * @return false: none is left, or not a whole one, which mb_siglist_check() rules out
+ */
+bool mb_siglist_next(const uint8_t **data, size_t *len, struct mb_siglist *ret);
 
 /**
  * [{SignatureType, SignatureListSize, SignatureHeaderSize, SignatureSize, Keys: [{SignatureOwner, SignatureData}]}].

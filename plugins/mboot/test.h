@@ -84,7 +84,7 @@ struct mb_rows {
     struct mb_str keys[MB_KEYS_MAX];
     size_t key_count, count;
     struct mb_row {
-        struct mb_str tuple; /**< see mb_tuple_text() */
+        struct mb_str tuple; /**< of mb_tuple_add() */
         const struct mb_node *test;
         struct mb_row *next;
     } * buckets[64];
@@ -157,16 +157,18 @@ int mb_rows_add(struct mb_tests *t, struct mb_rows *rows, const struct mb_tuple 
 /** What a test looks at. */
 struct mb_value {
     enum {
-        MB_V_JSON,   /**< any JSON value */
-        MB_V_ROOT,   /**< a log: the whole tree */
-        MB_V_EVENTS, /**< its events */
-        MB_V_EVENT,  /**< one of them */
-        MB_V_LIST,   /**< what was collected under one name */
-        MB_V_LISTS   /**< what was collected, by name */
+        MB_V_JSON,     /**< any JSON value */
+        MB_V_ROOT,     /**< a log: the whole tree */
+        MB_V_EVENTS,   /**< its events */
+        MB_V_EVENT,    /**< one of them */
+        MB_V_VARIABLE, /**< the payload of an event about a variable that holds signature lists */
+        MB_V_SIGLISTS, /**< these lists, which are long: JSON only for tests that need it */
+        MB_V_LIST,     /**< what was collected under one name */
+        MB_V_LISTS     /**< what was collected, by name */
     } kind;
     union {
         const json_t *json;
-        uint32_t event;
+        uint32_t event; /**< EVENT, VARIABLE, SIGLISTS */
         uint32_t list;
         const struct mb_node *finish;
     };
@@ -199,6 +201,7 @@ struct mb_eval {
 
     json_t *tree;                /**< made when a test wants more than events */
     json_t **payloads, **events; /**< made when a test wants them */
+    json_t **heads;              /**< of VARIABLE: the payload without its value */
     json_t *scratch, *subject;   /**< of calls into Lua */
     uint32_t *counters;
     struct mb_list *lists;

@@ -6,6 +6,7 @@
 
 #include "payload.h"
 #include "tree.h"
+#include "variable.h"
 
 static struct mb_value json_value(const json_t *j)
 {
@@ -37,21 +38,68 @@ static const json_t *whole_event(struct mb_eval *e, uint32_t n)
     return e->events[n] ? e->events[n] : no_memory(e);
 }
 
+static const json_t *whole_payload(struct mb_eval *e, uint32_t n)
+{
+    if (!e->payloads[n])
+        e->payloads[n] = mb_payload_json(e->log, &e->log->events[n]);
+    return e->payloads[n] ? e->payloads[n] : no_memory(e);
+}
+
+static const json_t *head_of(struct mb_eval *e, uint32_t n)
+{
+    const struct mb_event *event = &e->log->events[n];
+
+    if (!e->heads[n])
+        e->heads[n] = mb_variable_head_json(event->payload, event->payload_len);
+    return e->heads[n] ? e->heads[n] : no_memory(e);
+}
+
+static bool siglists_of(const struct mb_eval *e, uint32_t n, const uint8_t **ret, size_t *ret_len)
+{
+    const struct mb_event *event = &e->log->events[n];
+
+    return mb_variable_siglists(event->type, event->payload, event->payload_len, ret, ret_len);
+}
+
 /* The payload alone: most events are never wanted as a whole. @return 1; 0: it has none; -1 */
 static int payload_of(struct mb_eval *e, uint32_t n, struct mb_value *ret)
 {
     const struct mb_event *event = &e->log->events[n];
+    const uint8_t *lists;
+    const json_t *j;
+    size_t len;
 
     if (event->payload_len == 0 || (event->index == 0 && !e->log->is_sha1_format))
         return 0;
-    if (!e->payloads[n])
-        e->payloads[n] = mb_payload_json(e->log, event);
-    if (!e->payloads[n]) {
-        (void)no_memory(e);
-        return -1;
+    if (siglists_of(e, n, &lists, &len)) {
+        *ret = (struct mb_value){.kind = MB_V_VARIABLE, .event = n};
+        return 1;
     }
-    *ret = json_value(e->payloads[n]);
+    j = whole_payload(e, n);
+    if (!j)
+        return -1;
+    *ret = json_value(j);
     return 1;
+}
+
+bool mb_value_siglists(const struct mb_eval *e, const struct mb_value *v, const uint8_t **ret,
+                       size_t *ret_len)
+{
+    return v->kind == MB_V_SIGLISTS && siglists_of(e, v->event, ret, ret_len);
+}
+
+bool mb_value_solid(struct mb_eval *e, const struct mb_value *v, struct mb_value *ret)
+{
+    const json_t *j;
+
+    *ret = *v;
+    if (v->kind != MB_V_VARIABLE && v->kind != MB_V_SIGLISTS)
+        return true;
+    j = whole_payload(e, v->event);
+    if (!j)
+        return false;
+    *ret = json_value(v->kind == MB_V_VARIABLE ? j : json_object_get(j, "VariableData"));
+    return true;
 }
 
 static const json_t *whole_tree(struct mb_eval *e)
@@ -98,6 +146,13 @@ int mb_value_field(struct mb_eval *e, const struct mb_value *v, const char *name
             return payload_of(e, v->event, ret);
         j = whole_event(e, v->event);
         return j ? json_field(j, name, len, ret) : -1;
+    case MB_V_VARIABLE:
+        if (is(name, len, "VariableData")) {
+            *ret = (struct mb_value){.kind = MB_V_SIGLISTS, .event = v->event};
+            return 1;
+        }
+        j = head_of(e, v->event);
+        return j ? json_field(j, name, len, ret) : -1;
     case MB_V_LISTS:
         for (size_t i = 0; i < v->finish->count; i++) {
             if (v->finish->types[i].len != len || memcmp(v->finish->types[i].text, name, len) != 0)
@@ -107,6 +162,7 @@ int mb_value_field(struct mb_eval *e, const struct mb_value *v, const char *name
         }
         return 0;
     case MB_V_EVENTS:
+    case MB_V_SIGLISTS:
     case MB_V_LIST:
         break;
     }
@@ -127,6 +183,8 @@ bool mb_value_items(struct mb_eval *e, const struct mb_value *v, size_t *ret)
         return json_is_array(v->json);
     case MB_V_ROOT:
     case MB_V_EVENT:
+    case MB_V_VARIABLE:
+    case MB_V_SIGLISTS:
     case MB_V_LISTS:
         break;
     }
@@ -148,10 +206,12 @@ const char *mb_value_type(const struct mb_value *v)
 {
     switch (v->kind) {
     case MB_V_EVENTS:
+    case MB_V_SIGLISTS:
     case MB_V_LIST:
         return "a list";
     case MB_V_ROOT:
     case MB_V_EVENT:
+    case MB_V_VARIABLE:
     case MB_V_LISTS:
         return "an object";
     case MB_V_JSON:
@@ -253,6 +313,7 @@ int mb_value_digests(struct mb_eval *e, const struct mb_value *v, struct mb_dige
 
 const json_t *mb_value_json(struct mb_eval *e, const struct mb_value *v, json_t **owned)
 {
+    struct mb_value solid;
     size_t count = 0;
 
     *owned = NULL;
@@ -263,6 +324,9 @@ const json_t *mb_value_json(struct mb_eval *e, const struct mb_value *v, json_t 
         return whole_tree(e);
     case MB_V_EVENT:
         return whole_event(e, v->event);
+    case MB_V_VARIABLE:
+    case MB_V_SIGLISTS:
+        return mb_value_solid(e, v, &solid) ? solid.json : NULL;
     case MB_V_EVENTS:
         return whole_tree(e) ? json_object_get(e->tree, "events") : NULL;
     case MB_V_LIST:

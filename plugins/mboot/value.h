@@ -11,10 +11,15 @@
 /** A field of an object. @return 1; 0: no such field; -1: no object, or (evaluation broken) no memory */
 int mb_value_field(struct mb_eval *e, const struct mb_value *v, const char *name, size_t len,
                    struct mb_value *ret);
-/** @return true for a list, whose length is @p ret */
+/** Of a solid value. @return true for a list, whose length is @p ret */
 bool mb_value_items(struct mb_eval *e, const struct mb_value *v, size_t *ret);
 /** Item @p n of a list, below its length. @return false: no memory, evaluation broken */
 bool mb_value_item(struct mb_eval *e, const struct mb_value *v, size_t n, struct mb_value *ret);
+/** The same value, as JSON where it is one of signature lists. @return false: no memory, evaluation broken */
+bool mb_value_solid(struct mb_eval *e, const struct mb_value *v, struct mb_value *ret);
+/** Signature lists as they stand in the log. @return false: @p v is something else */
+bool mb_value_siglists(const struct mb_eval *e, const struct mb_value *v, const uint8_t **ret,
+                       size_t *ret_len);
 /** "object", "list", "text" and so on. */
 const char *mb_value_type(const struct mb_value *v);
 /** JSON of an object's field that is text. @return NULL: no such text */

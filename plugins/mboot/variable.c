@@ -173,21 +173,48 @@ static json_t *value_json(enum form form, const struct mb_variable *v)
     return NULL;
 }
 
+static json_t *head_json(const struct mb_variable *v)
+{
+    json_t *o = json_object();
+    const bool ok = mb_put(o, "VariableName", mb_json_guid(v->guid)) &&
+                    mb_put(o, "UnicodeNameLength", mb_json_u64(v->name_units)) &&
+                    mb_put(o, "VariableDataLength", mb_json_u64(v->data_len)) &&
+                    mb_put(o, "UnicodeName", mb_json_utf16(v->name, v->name_units));
+
+    return mb_finish(o, ok);
+}
+
+json_t *mb_variable_head_json(const uint8_t *payload, size_t len)
+{
+    struct mb_variable v;
+
+    return mb_variable_read(payload, len, &v) ? NULL : head_json(&v);
+}
+
 json_t *mb_variable_json(uint32_t type, const uint8_t *payload, size_t len)
 {
     struct mb_variable v;
-    json_t *o;
     enum form form;
-    bool ok;
+    json_t *o;
 
     if (mb_variable_read(payload, len, &v))
         return NULL;
     form = form_of(type, &v);
-    o = json_object();
-    ok = mb_put(o, "VariableName", mb_json_guid(v.guid)) &&
-         mb_put(o, "UnicodeNameLength", mb_json_u64(v.name_units)) &&
-         mb_put(o, "VariableDataLength", mb_json_u64(v.data_len)) &&
-         mb_put(o, "UnicodeName", mb_json_utf16(v.name, v.name_units)) &&
-         ((form == FORM_BYTES && v.data_len == 0) || mb_put(o, "VariableData", value_json(form, &v)));
-    return mb_finish(o, ok);
+    o = head_json(&v);
+    if (form == FORM_BYTES && v.data_len == 0)
+        return o;
+    return mb_finish(o, mb_put(o, "VariableData", value_json(form, &v)));
+}
+
+bool mb_variable_siglists(uint32_t type, const uint8_t *payload, size_t len, const uint8_t **ret,
+                          size_t *ret_len)
+{
+    struct mb_variable v;
+
+    if (type != MB_EV_EFI_VARIABLE_DRIVER_CONFIG || mb_variable_read(payload, len, &v) ||
+        form_of(type, &v) != FORM_SIGLISTS || v.data_len == 0)
+        return false;
+    *ret = v.data;
+    *ret_len = v.data_len;
+    return true;
 }

@@ -35,5 +35,16 @@ const char *mb_variable_check(uint32_t type, const uint8_t *payload, size_t len)
  */
 json_t *mb_variable_json(uint32_t type, const uint8_t *payload, size_t len);
 
+/** As mb_variable_json(), without VariableData. */
+json_t *mb_variable_head_json(const uint8_t *payload, size_t len);
+
+/**
+ * Is the value of such an event one of signature lists, and not empty?
+ * @param payload passed mb_variable_check() with the same type
+ * @param[out] ret  the lists, in the payload
+ */
+bool mb_variable_siglists(uint32_t type, const uint8_t *payload, size_t len, const uint8_t **ret,
+                          size_t *ret_len);
+
 /** @return true when the name, up to its first NUL, is the ASCII text @p text */
 bool mb_variable_is(const struct mb_variable *v, const char *text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Policies against recorded logs: bundled ones, changed reference states, and what a hostile script can do. */
+#include "makelog.h"
 #include "policies.h"
 
 /** A log ready to be asked about. */
@@ -60,6 +61,7 @@ static void every_changed_reference_state_gets_the_recorded_verdict(void **state
         struct ready r;
         json_t *refstate, *changed, *tree;
         bool wanted = strcmp(vector_text(one, "verdict"), "accept") == 0, got, got_tree;
+        char why_tree[MB_REASON_MAX];
 
         snprintf(file, sizeof file, "mboot/%s", vector_text(one, "refstate"));
         refstate = load_vectors(file);
@@ -77,8 +79,9 @@ static void every_changed_reference_state_gets_the_recorded_verdict(void **state
                                       &(struct mb_tree_options){.bank = r.bank, .has_verified = true}, &tree,
                                       NULL),
                          QL_OK);
-        got_tree = ask(s, vector_text(one, "policy"), changed, &(struct mb_question){.tree = tree}, why);
+        got_tree = ask(s, vector_text(one, "policy"), changed, &(struct mb_question){.tree = tree}, why_tree);
         assert_true(got_tree == got);
+        assert_string_equal(why_tree, why);
         json_decref(tree);
         log_close(&r);
         json_decref(changed);
@@ -87,6 +90,127 @@ static void every_changed_reference_state_gets_the_recorded_verdict(void **state
     assert_true(i >= 100);
     assert_int_equal(wrong, 0);
     json_decref(cases);
+    shop_close(s);
+}
+
+/* Of one log: two signature lists in dbx, one in db, none in KEK, an empty one in PK. */
+static void make_lists(struct made_log *l)
+{
+    struct made m = make_siglist(MAKE_SHA256, 3, 32), more = make_siglist(MAKE_X509, 1, 700);
+
+    make_bytes(&m, more.p, more.len);
+    make_done(&more);
+    make_variable_event(l, 7, 0x80000001, MAKE_SECURITY, "dbx", &m);
+    m = make_siglist(MAKE_SHA256, 3, 32);
+    make_variable_event(l, 7, 0x80000001, MAKE_SECURITY, "db", &m);
+    m = (struct made){0};
+    make_variable_event(l, 7, 0x80000001, MAKE_GLOBAL, "KEK", &m);
+    m = make_siglist(MAKE_SHA256, 0, 32);
+    make_variable_event(l, 7, 0x80000001, MAKE_GLOBAL, "PK", &m);
+}
+
+/* What a test of VariableData says of one variable, asked of the log and of its tree: the same. @return accepted */
+static bool same_of_both(struct shop *s, const struct mb_log *log, json_t *tree, const char *name,
+                         const char *test)
+{
+    char text[1200], why[MB_REASON_MAX], why_tree[MB_REASON_MAX];
+    struct mb_scripts *scripts;
+    json_t *ref = json_object();
+    bool got, got_tree;
+
+    assert_int_equal(json_object_set(ref, "log", tree), 0);
+    snprintf(
+        text, sizeof text,
+        "return { kind = 'mb-policy', name = 'test', prepare = function(ref)"
+        "  local T, X = 'c1c41626-504c-4092-aca9-41f936934328', 'a5c059a1-94e4-4aa7-87b5-ab155c2bf072'"
+        "  local some = ref.log.events[3].Event.VariableData[1].Keys"
+        "  local function other(e) if e.Event.UnicodeName == '%s' then return 'see the other' end end"
+        "  return mb.field('events', mb.each(mb.any{mb.field('EventNum', mb.int(0)), mb.all{mb.fn(other)},"
+        "      mb.field('Event', %s)})) end }",
+        name, test);
+    scripts = one_script(text);
+    s->shop.scripts = scripts;
+    got = ask(s, "test", ref, &(struct mb_question){.log = log, .bank = 0}, why);
+    got_tree = ask(s, "test", ref, &(struct mb_question){.tree = tree}, why_tree);
+    if (got != got_tree || strcmp(why, why_tree) != 0)
+        fail_msg("%s of %s\nlog:  %s\nJSON: %s", test, name, got ? "accepted" : why,
+                 got_tree ? "accepted" : why_tree);
+    if (!got && strstr(why, "test.lua"))
+        fail_msg("%s of %s: %s", test, name, why);
+    s->shop.scripts = NULL;
+    free(scripts);
+    json_decref(ref);
+    return got;
+}
+
+static void signature_lists_in_the_log_are_what_they_are_as_json(void **state)
+{
+    static const char *const names[] = {"dbx", "db", "KEK", "PK"};
+    /* One letter a variable: A, accepted. */
+    static const struct {
+        const char *test, *wanted;
+    } rows[] = {
+        {"mb.field('VariableData', mb.accept())", "AAAA"},
+        {"mb.field('VariableData', mb.reject('no'))", "...."},
+        {"mb.field('VariableDataLength', mb.int(0))", "..A."},
+        {"mb.field('UnicodeName', mb.str('db'))", ".A.."},
+        {"mb.field('VariableName', mb.re('d719.*'))", "AA.."},
+        {"mb.field('nothing', mb.accept())", "...."},
+        {"mb.each(mb.accept())", "...."},
+        {"mb.field('VariableData', mb.keys_subset({T}, some))", ".A.."},
+        {"mb.field('VariableData', mb.keys_subset({T, X}, some))", ".A.."},
+        {"mb.field('VariableData', mb.keys_subset({X}, some))", "...."},
+        {"mb.field('VariableData', mb.keys_subset({T}, {}))", "...."},
+        {"mb.field('VariableData', mb.keys_subset({T}, {some[1], some[3]}))", "...."},
+        {"mb.field('VariableData', mb.keys_superset(T, some))", ".A.."},
+        {"mb.field('VariableData', mb.keys_superset(T, {some[2]}))", ".A.."},
+        {"mb.field('VariableData', mb.keys_superset(X, some))", "...."},
+        {"mb.field('VariableData', mb.keys_superset(T, {some[1], {SignatureOwner = 'x', SignatureData = "
+         "'00'}}))",
+         "...."},
+        {"mb.field('VariableData', mb.superset(some, {'SignatureOwner', 'SignatureData'}))", "...."},
+        {"mb.field('VariableData', mb.each(mb.field('Keys', mb.superset(some, {'SignatureOwner', "
+         "'SignatureData'}))))",
+         ".A.."},
+        {"mb.field('VariableData', mb.each(mb.field('Keys', mb.each(mb.sig_in(some)))))", ".A.."},
+        {"mb.field('VariableData', mb.each(mb.field('SignatureType', mb.str(T))))", ".A.A"},
+        {"mb.field('VariableData', mb.tuple{mb.accept()})", ".A.A"},
+        {"mb.field('VariableData', mb.sig_in(some))", "...."},
+        {"mb.field('VariableData', mb.int(1))", "...."},
+        {"mb.field('VariableData', mb.str('x'))", "...."},
+        {"mb.field('VariableData', mb.re('x'))", "...."},
+        {"mb.field('VariableData', mb.field('x', mb.accept()))", "...."},
+        {"mb.field('VariableData', mb.fn(function(v) if type(v) ~= 'table' or #v ~= 2 then return 'not two' "
+         "end end))",
+         "A..."},
+        {"mb.fn(function(v) if v.VariableDataLength ~= 0 then return v.VariableName end end)", "..A."},
+        {"mb.field('VariableData', mb.dispatch({'x'}))", "...."},
+        {"mb.dispatch({'UnicodeName'}, {{'PK', mb.accept()}})", "...A"},
+        {"mb.any{mb.field('VariableData', mb.keys_subset({T}, {})), mb.field('VariableData', "
+         "mb.keys_subset({T}, some))}",
+         ".A.."},
+        {"mb.verified(mb.accept())", "...."},
+        {"mb.digest{sha256 = '00'}", "...."},
+    };
+    const struct mb_tree_options options = {.bank = 0, .has_verified = true};
+    struct shop *s = shop_open();
+    struct mb_log *log = NULL;
+    struct made_log made;
+    json_t *tree = NULL;
+
+    (void)state;
+    make_log(&made, &MADE_SHA256, 1);
+    make_lists(&made);
+    assert_int_equal(mb_log_parse(s->shop.host, made.bytes.p, made.bytes.len, &log, NULL), QL_OK);
+    assert_int_equal(mb_log_check_digests(s->shop.hasher, log, 0, NULL, NULL), QL_OK);
+    assert_int_equal(mb_tree_json(s->shop.hasher, log, &options, &tree, NULL), QL_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (size_t n = 0; n < 4; n++)
+            if (same_of_both(s, log, tree, names[n], rows[i].test) != (rows[i].wanted[n] == 'A'))
+                fail_msg("%s of %s: wanted %c", rows[i].test, names[n], rows[i].wanted[n]);
+    json_decref(tree);
+    mb_log_free(log);
+    make_done(&made.bytes);
     shop_close(s);
 }
 
@@ -373,6 +497,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_changed_reference_state_gets_the_recorded_verdict),
+        cmocka_unit_test(signature_lists_in_the_log_are_what_they_are_as_json),
         cmocka_unit_test(bundled_policies_are_there),
         cmocka_unit_test(tests_say_what_they_are_for),
         cmocka_unit_test(a_dispatcher_takes_each_combination_once),
