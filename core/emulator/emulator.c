@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "entry.h"
 #include "error.h"
 #include "file.h"
+#include "toolhost.h"
 
 enum {
     CHUNK = 64 * 1024
@@ -41,42 +41,6 @@ struct ql_emulator {
     uint8_t *line;     /* what was read and not taken */
     size_t line_len, line_room;
 };
-
-static void *host_alloc(const struct ql_host *h, size_t len)
-{
-    (void)h;
-    return malloc(len);
-}
-
-static void *host_realloc(const struct ql_host *h, void *p, size_t len)
-{
-    (void)h;
-    return realloc(p, len);
-}
-
-static void host_free(const struct ql_host *h, void *p)
-{
-    (void)h;
-    free(p);
-}
-
-__attribute__((format(printf, 3, 4))) static int host_fail(struct ql_err *err, int32_t code, const char *fmt,
-                                                           ...)
-{
-    va_list args;
-
-    if (!err)
-        return code;
-    err->code = code;
-    va_start(args, fmt);
-    (void)vsnprintf(err->text, sizeof err->text, fmt, args); /* too long: cut */
-    va_end(args);
-    return code;
-}
-
-/* What the plugin's reader asks of a host. */
-static const struct ql_host host = {
-    .size = sizeof host, .alloc = host_alloc, .realloc = host_realloc, .free = host_free, .fail = host_fail};
 
 /* The value that one bank gets for an entry. */
 static int value_of(struct ql_emulator *e, const struct bank *b, const struct ima_entry *entry, uint8_t *ret,
@@ -292,9 +256,9 @@ int ql_emulator_new(struct ql_tpm *tpm, const struct ql_emulator_config *config,
     if (!strstr(ql_tpm_vendor(tpm), "SW"))
         return ql_fail(err, QL_EACCES, "the TPM (vendor \"%s\") is not a software TPM: it is left alone",
                        ql_tpm_vendor(tpm));
-    r = ima_hasher_new(&host, &e->hasher, err);
+    r = ima_hasher_new(&ql_tool_host, &e->hasher, err);
     if (r == QL_OK)
-        r = ima_reader_new(&host, &e->reader, err);
+        r = ima_reader_new(&ql_tool_host, &e->reader, err);
     if (r == QL_OK)
         r = open_list(e, config, err);
     for (size_t i = 0; r == QL_OK && i < config->bank_count; i++)

@@ -13,8 +13,8 @@
 
 #include <quicklime/validator.h>
 
-#include "ima/testhost.h"
 #include "policy.h"
+#include "toolhost.h"
 
 enum {
     PASSES = 3,
@@ -107,7 +107,7 @@ static double compile_s(const struct text *t, struct ima_policy **ret)
 
         ima_policy_free(*ret);
         from = cpu_s();
-        if (ima_policy_compile(&test_host, (const uint8_t *)t->data, t->len, QL_ORIGIN_UPLOAD, ret, &err) <
+        if (ima_policy_compile(&ql_tool_host, (const uint8_t *)t->data, t->len, QL_ORIGIN_UPLOAD, ret, &err) <
             0) {
             fprintf(stderr, "%s\n", err.text);
             exit(2);

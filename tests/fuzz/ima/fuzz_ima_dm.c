@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Device mapper buffers: the first byte chooses the event, the rest is judged against a policy that looks at everything. */
-#include "../../unit/ima/testhost.h"
 #include "dm.h"
 #include "dm_event.h"
+#include "toolhost.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!policy)
         policy = json_loads(POLICY, 0, NULL);
-    if (!policy || size == 0 || ima_dm_new(&test_host, policy, kept, &dm, NULL) < 0)
+    if (!policy || size == 0 || ima_dm_new(&ql_tool_host, policy, kept, &dm, NULL) < 0)
         return 0;
     e.name.at = (const uint8_t *)ima_dm_kind_name((enum ima_dm_kind)(*data % IMA_DM_KIND_COUNT));
     e.name.len = strlen((const char *)e.name.at);

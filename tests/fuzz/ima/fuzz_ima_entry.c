@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A measurement list, line by line: columns, fields, template data, and what a signature signs. */
-#include "../../unit/ima/testhost.h"
 #include "evm.h"
+#include "toolhost.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -12,8 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct ima_lines lines = ima_lines_of(data, size);
     struct ima_bytes line;
 
-    if (!reader &&
-        (ima_reader_new(&test_host, &reader, NULL) < 0 || ima_hasher_new(&test_host, &hasher, NULL) < 0))
+    if (!reader && (ima_reader_new(&ql_tool_host, &reader, NULL) < 0 ||
+                    ima_hasher_new(&ql_tool_host, &hasher, NULL) < 0))
         abort();
     while (ima_lines_next(&lines, &line)) {
         struct ima_entry e;

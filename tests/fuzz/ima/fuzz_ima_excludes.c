@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "../../unit/ima/testhost.h"
 #include "excludes.h"
+#include "toolhost.h"
 
 enum {
     ELEMENTS_MAX = 32
@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size -= (size_t)(lf - data) + 1;
         data = lf + 1;
     }
-    if (ima_excludes_compile(&test_host, elements, count, &e, NULL) == 0)
+    if (ima_excludes_compile(&ql_tool_host, elements, count, &e, NULL) == 0)
         (void)ima_excludes_match(e, data, size);
     ima_excludes_free(e);
     return 0;

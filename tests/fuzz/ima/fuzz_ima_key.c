@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../../unit/ima/testhost.h"
 #include "keyring.h"
+#include "toolhost.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct ima_key *key = NULL;
 
         if (ima_key_read(data, size, is_measured, &key) == IMA_KEY_OK &&
-            ima_keyring_new(&test_host, &ring, NULL) == 0) {
+            ima_keyring_new(&ql_tool_host, &ring, NULL) == 0) {
             (void)ima_keyring_add(ring, key, 0, NULL); /* an empty ring takes any */
             json_decref(ima_keyring_write(ring));
             ima_keyring_free(ring);
@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         ima_key_unref(key);
     }
-    if (ima_keyring_read(&test_host, (const char *)data, size, &ring, NULL) == 0)
+    if (ima_keyring_read(&ql_tool_host, (const char *)data, size, &ring, NULL) == 0)
         ima_keyring_free(ring);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A whole attestation: the input is the list, the quoted PCR is zero, the policy has rules of every kind. */
-#include "../../unit/ima/testhost.h"
 #include "ima.h"
+#include "toolhost.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -117,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t policy_size = 0;
 
     if (!plugin) {
-        quiet = test_host;
+        quiet = ql_tool_host;
         none = json_object();
         if (ima_plugin_new(&quiet, &options, &plugin, NULL) < 0 ||
             ima_validator.prepare(plugin, (const uint8_t *)POLICY, sizeof POLICY - 1, QL_ORIGIN_UPLOAD,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <quicklime/validator.h>
 
-#include "../../unit/ima/testhost.h"
 #include "policy.h"
+#include "toolhost.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (uint32_t origin = QL_ORIGIN_UPLOAD; origin <= QL_ORIGIN_STORED; origin++) {
         struct ima_policy *p = NULL;
 
-        if (ima_policy_compile(&test_host, data, size, origin, &p, NULL) < 0)
+        if (ima_policy_compile(&ql_tool_host, data, size, origin, &p, NULL) < 0)
             continue;
         for (size_t at = 0; at < size && at < 256; at += 16) {
             size_t len = size - at < 16 ? size - at : 16;

@@ -3,7 +3,7 @@
 #include <jansson.h>
 
 #include "devpath.h"
-#include "host.h"
+#include "must.h"
 #include "text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An event log: parse, check digests, replay, build the tree and print it. What parses covers its bytes and can be shown. */
+#include <string.h>
+
 #include "dump.h"
 #include "eventlog.h"
 #include "hasher.h"
-#include "host.h"
+#include "must.h"
 #include "replay.h"
 #include "tree.h"
 
@@ -45,8 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     const struct mb_event *last;
 
     if (!hasher)
-        must(mb_hasher_new(&fuzz_host, &hasher, NULL) == QL_OK);
-    if (mb_log_parse(&fuzz_host, data, len, &log, NULL) != QL_OK) {
+        must(mb_hasher_new(&ql_tool_host, &hasher, NULL) == QL_OK);
+    if (mb_log_parse(&ql_tool_host, data, len, &log, NULL) != QL_OK) {
         must(log == NULL);
         return 0;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signature lists: what is well formed can be shown, and its lists take up all bytes. */
-#include "host.h"
+#include "must.h"
 #include "siglist.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

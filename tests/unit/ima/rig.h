@@ -6,7 +6,7 @@
 #include "ima.h"
 #include "replay.h"
 #include "state.h"
-#include "testhost.h"
+#include "toolhost.h"
 
 struct rig_options {
     struct ql_options table;
@@ -79,7 +79,7 @@ static inline void rig_start(struct rig *r, struct rig_options options)
 {
     *r = (struct rig){.options = options, .bank = "sha256", .agent_options = json_object()};
     r->err.size = sizeof r->err;
-    if (ima_plugin_new(&test_host, &r->options.table, &r->plugin, &r->err) < 0)
+    if (ima_plugin_new(&ql_tool_host, &r->options.table, &r->plugin, &r->err) < 0)
         fail_msg("%s", r->err.text);
 }
 

@@ -262,7 +262,7 @@ static void an_index_takes_less_than_a_byte_an_entry(void **state)
     for (int i = 0; i < 100000; i++)
         assert_true(fputs("x\n", f) >= 0);
     fflush(f);
-    ima_index_init(&x, &test_host);
+    ima_index_init(&x, &ql_tool_host);
     assert_int_equal(ima_index_update(&x, fileno(f), chunk, &is_new, NULL), QL_OK);
     assert_int_equal(x.count, 100000);
     assert_true(x.room * sizeof *x.offsets < x.count);

@@ -45,7 +45,7 @@ static int read_event(enum ima_dm_kind kind, const char *text, size_t len, json_
 
     assert_non_null(copy);
     memcpy(copy, text, len);
-    r = ima_dm_event_read(&test_host, kind, (struct ima_bytes){copy, len}, ret, err);
+    r = ima_dm_event_read(&ql_tool_host, kind, (struct ima_bytes){copy, len}, ret, err);
     free(copy);
     return r;
 }
@@ -177,7 +177,7 @@ static void a_device_is_known_by_its_new_uuid_after_a_renaming(void **state)
 
     (void)state;
     found[0] = '\0';
-    assert_int_equal(ima_dm_new(&test_host, policy, (struct ima_bytes){0}, &dm, NULL), QL_OK);
+    assert_int_equal(ima_dm_new(&ql_tool_host, policy, (struct ima_bytes){0}, &dm, NULL), QL_OK);
     judge(dm, IMA_DM_LOAD, VER META ";" LINEAR, '\xaa');
     judge(dm, IMA_DM_RESUME, VER META ";active_table_hash=sha256:aa;" CAP, 'x');
     judge(dm, IMA_DM_RENAME, VER META ";new_name=b,new_uuid=U-2;" CAP, 'x');
@@ -205,7 +205,7 @@ static void a_table_that_was_not_loaded_cannot_be_resumed(void **state)
 
     (void)state;
     found[0] = '\0';
-    assert_int_equal(ima_dm_new(&test_host, policy, (struct ima_bytes){0}, &dm, NULL), QL_OK);
+    assert_int_equal(ima_dm_new(&ql_tool_host, policy, (struct ima_bytes){0}, &dm, NULL), QL_OK);
     judge(dm, IMA_DM_LOAD, VER META ";" LINEAR, '\xaa');
     judge(dm, IMA_DM_RESUME, VER META ";active_table_hash=sha256:bb;" CAP, 'x');
     conclude(dm);
@@ -223,10 +223,10 @@ static void devices_that_are_kept_go_on_in_the_next_list(void **state)
 
     (void)state;
     found[0] = '\0';
-    assert_int_equal(ima_dm_new(&test_host, policy, (struct ima_bytes){0}, &first, NULL), QL_OK);
+    assert_int_equal(ima_dm_new(&ql_tool_host, policy, (struct ima_bytes){0}, &first, NULL), QL_OK);
     judge(first, IMA_DM_LOAD, VER META ";" LINEAR, '\xaa');
     assert_int_equal(ima_dm_keep(first, &kept, NULL), QL_OK);
-    assert_int_equal(ima_dm_new(&test_host, policy, kept, &second, NULL), QL_OK);
+    assert_int_equal(ima_dm_new(&ql_tool_host, policy, kept, &second, NULL), QL_OK);
     judge(second, IMA_DM_RESUME, VER META ";active_table_hash=sha256:aa;" CAP, 'x');
     conclude(second);
     assert_string_equal(found, "");

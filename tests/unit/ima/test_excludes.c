@@ -3,7 +3,7 @@
 
 #include "excludes.h"
 #include "pattern.h"
-#include "testhost.h"
+#include "toolhost.h"
 
 static int compile(const char *const *list, size_t count, struct ima_excludes **ret, struct ql_err *err)
 {
@@ -12,7 +12,7 @@ static int compile(const char *const *list, size_t count, struct ima_excludes **
 
     for (size_t i = 0; i < count; i++)
         elements[i] = (struct ima_exclude){(const uint8_t *)list[i], strlen(list[i])};
-    r = ima_excludes_compile(&test_host, elements, count, ret, err);
+    r = ima_excludes_compile(&ql_tool_host, elements, count, ret, err);
     free(elements);
     return r;
 }
@@ -314,7 +314,7 @@ static void full_patterns_match_whole_subjects_alone(void **state)
     struct ima_pattern *p = NULL;
 
     (void)state;
-    assert_int_equal(ima_pattern_new(&test_host, (const uint8_t *)"a|ab", 4, true, &p, NULL), QL_OK);
+    assert_int_equal(ima_pattern_new(&ql_tool_host, (const uint8_t *)"a|ab", 4, true, &p, NULL), QL_OK);
     assert_int_equal(ima_pattern_match(p, (const uint8_t *)"ab", 2), IMA_MATCH);
     assert_int_equal(ima_pattern_match(p, (const uint8_t *)"abc", 3), IMA_NO_MATCH);
     assert_int_equal(ima_pattern_match(p, (const uint8_t *)"a\n", 2), IMA_NO_MATCH);

@@ -2,7 +2,7 @@
 #include "vectors.h"
 
 #include "hash.h"
-#include "testhost.h"
+#include "toolhost.h"
 #include <openssl/evp.h>
 
 #include "line.h"
@@ -15,7 +15,7 @@ static void digests_are_the_librarys(void **state)
     unsigned len;
 
     (void)state;
-    assert_int_equal(ima_hasher_new(&test_host, &h, NULL), QL_OK);
+    assert_int_equal(ima_hasher_new(&ql_tool_host, &h, NULL), QL_OK);
     for (size_t i = 0; i < sizeof data; i++)
         data[i] = (uint8_t)(i * 37 + 11);
     for (int alg = 0; alg < IMA_ALG_COUNT; alg++) {

@@ -3,7 +3,7 @@
 
 #include "base64.h"
 #include "keyring.h"
-#include "testhost.h"
+#include "toolhost.h"
 
 static uint8_t *decode(const json_t *text, size_t *len)
 {
@@ -42,12 +42,12 @@ static void keys_of_the_vectors_load_as_there(void **state)
 
             snprintf(id, sizeof id, "%08x", ima_key_id(key));
             assert_string_equal(id, vector_text(one, "keyid"));
-            assert_int_equal(ima_keyring_new(&test_host, &ring, NULL), QL_OK);
+            assert_int_equal(ima_keyring_new(&ql_tool_host, &ring, NULL), QL_OK);
             assert_int_equal(ima_keyring_add(ring, key, 0, NULL), QL_OK);
             object = ima_keyring_write(ring);
             text = json_dumps(object, 0);
             assert_string_equal(text, vector_text(one, "keyring_json"));
-            assert_int_equal(ima_keyring_read_strict(&test_host, text, strlen(text), &again, NULL), QL_OK);
+            assert_int_equal(ima_keyring_read_strict(&ql_tool_host, text, strlen(text), &again, NULL), QL_OK);
             assert_true(ima_key_equal(key, ima_keyring_find(again, ima_key_id(key))));
             free(text);
             json_decref(object);
@@ -118,7 +118,8 @@ static void keyring_texts_of_the_vectors_give_the_same_ids(void **state)
     json_array_foreach(json_object_get(v, "keyrings"), i, one) {
         const json_t *text = json_object_get(one, "text"), *result = json_object_get(one, "result");
         struct ima_keyring *ring = NULL;
-        int r = ima_keyring_read(&test_host, json_string_value(text), json_string_length(text), &ring, NULL);
+        int r =
+            ima_keyring_read(&ql_tool_host, json_string_value(text), json_string_length(text), &ring, NULL);
         const char *id;
         json_t *type;
 
@@ -159,7 +160,7 @@ static void an_id_taken_by_another_key_is_refused(void **state)
             free(bytes);
         }
     }
-    assert_int_equal(ima_keyring_new(&test_host, &ring, NULL), QL_OK);
+    assert_int_equal(ima_keyring_new(&ql_tool_host, &ring, NULL), QL_OK);
     assert_int_equal(ima_keyring_add(ring, rsa, 7, &err), QL_OK);
     assert_int_equal(ima_keyring_add(ring, rsa, 7, &err), QL_OK);
     assert_int_equal(ima_keyring_add(ring, ec, 7, &err), QL_ECONFLICT);
@@ -200,7 +201,7 @@ static void signatures_of_the_log_cases_verify_and_no_changed_one_does(void **st
         char *copy, *save = NULL;
 
         if (json_string_length(keys) == 0 ||
-            ima_keyring_read(&test_host, json_string_value(keys), json_string_length(keys), &ring, NULL) <
+            ima_keyring_read(&ql_tool_host, json_string_value(keys), json_string_length(keys), &ring, NULL) <
                 0 ||
             !ring)
             continue;

@@ -5,7 +5,7 @@
 #include <quicklime/validator.h>
 
 #include "policy.h"
-#include "testhost.h"
+#include "toolhost.h"
 
 #define A32 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define TAIL                                                                                                 \
@@ -22,7 +22,7 @@ static int compile_len(const char *text, size_t len, struct ima_policy **ret, st
 
     assert_non_null(copy);
     memcpy(copy, text, len);
-    r = ima_policy_compile(&test_host, copy, len, QL_ORIGIN_UPLOAD, ret, err);
+    r = ima_policy_compile(&ql_tool_host, copy, len, QL_ORIGIN_UPLOAD, ret, err);
     free(copy);
     return r;
 }
@@ -103,7 +103,7 @@ static void policies_of_all_log_cases_compile(void **state)
             struct ima_policy *p = NULL;
             struct ql_err err = QL_ERR_INIT;
 
-            if (ima_policy_compile(&test_host, (const uint8_t *)text, strlen(text), QL_ORIGIN_STORED, &p,
+            if (ima_policy_compile(&ql_tool_host, (const uint8_t *)text, strlen(text), QL_ORIGIN_STORED, &p,
                                    &err) != QL_OK)
                 fail_msg("%s: %s", vector_text(one, "id"), err.text);
             ima_policy_free(p);

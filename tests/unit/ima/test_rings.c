@@ -44,7 +44,7 @@ static struct ima_rings *rings_of(const struct ima_keyring *operators, const cha
 {
     struct ima_rings *r = NULL;
 
-    assert_int_equal(ima_rings_new(&test_host, operators, agents, bytes(learned), &r, NULL), QL_OK);
+    assert_int_equal(ima_rings_new(&ql_tool_host, operators, agents, bytes(learned), &r, NULL), QL_OK);
     return r;
 }
 
@@ -60,7 +60,7 @@ static struct ima_keyring *ring_with(struct ima_key *key)
 {
     struct ima_keyring *ring = NULL;
 
-    assert_int_equal(ima_keyring_new(&test_host, &ring, NULL), QL_OK);
+    assert_int_equal(ima_keyring_new(&ql_tool_host, &ring, NULL), QL_OK);
     assert_int_equal(ima_keyring_add(ring, key, 0, NULL), QL_OK);
     return ring;
 }
@@ -139,7 +139,7 @@ static void what_is_learned_after_the_seal_is_not_kept(void **state)
     assert_int_equal(ima_rings_learn(r, bytes(".ima"), second, NULL), QL_OK);
     assert_non_null(find(r, 12)); /* it counts for this list */
     assert_int_equal(ima_rings_write(r, &kept, NULL), QL_OK);
-    assert_int_equal(ima_rings_new(&test_host, NULL, NULL, kept, &again, NULL), QL_OK);
+    assert_int_equal(ima_rings_new(&ql_tool_host, NULL, NULL, kept, &again, NULL), QL_OK);
     assert_true(ima_key_equal(find(again, 11), first));
     assert_null(find(again, 12));
     /* and unchanged it is written as it came */

@@ -18,7 +18,7 @@ static uint8_t *written(size_t *len)
 {
     uint8_t *data = NULL;
 
-    assert_int_equal(ima_state_write(&test_host, &FULL, &data, len, NULL), QL_OK);
+    assert_int_equal(ima_state_write(&ql_tool_host, &FULL, &data, len, NULL), QL_OK);
     return data;
 }
 
@@ -79,7 +79,7 @@ static void a_state_above_the_limit_is_refused_with_its_sizes(void **state)
 
     (void)state;
     s.rings = (struct ima_bytes){big, QL_STATE_MAX_LEN - 100};
-    assert_int_equal(ima_state_write(&test_host, &s, &data, &len, &err), QL_ELIMIT);
+    assert_int_equal(ima_state_write(&ql_tool_host, &s, &data, &len, &err), QL_ELIMIT);
     assert_null(data);
     assert_non_null(strstr(err.text, "262144"));
     free(big);

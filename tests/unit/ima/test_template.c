@@ -7,7 +7,7 @@ static struct ima_reader *reader;
 static int setup(void **state)
 {
     (void)state;
-    return ima_hasher_new(&test_host, &hasher, NULL) || ima_reader_new(&test_host, &reader, NULL);
+    return ima_hasher_new(&ql_tool_host, &hasher, NULL) || ima_reader_new(&ql_tool_host, &reader, NULL);
 }
 
 static int teardown(void **state)

@@ -202,7 +202,7 @@ static void keylimes_key_with_another_word_is_refused(void **state)
 
     (void)state;
     o.old_key = "perhaps";
-    assert_int_equal(ima_plugin_new(&test_host, &o.table, &p, &err), QL_ERANGE);
+    assert_int_equal(ima_plugin_new(&ql_tool_host, &o.table, &p, &err), QL_ERANGE);
     assert_non_null(strstr(err.text, "ignore_tomtou_errors"));
 }
 
@@ -345,7 +345,7 @@ static void extension_signatures_speak_when_they_are_good(void **state)
         rig_start(&r, rig_defaults());
         assert_true(rig_policy(&r, POLICY("", ""), QL_ORIGIN_UPLOAD));
         assert_int_equal(ima_key_read((const uint8_t *)pem, strlen(pem), false, &key), IMA_KEY_OK);
-        assert_int_equal(ima_keyring_new(&test_host, &ring, NULL), QL_OK);
+        assert_int_equal(ima_keyring_new(&ql_tool_host, &ring, NULL), QL_OK);
         assert_int_equal(ima_keyring_add(ring, key, 0, NULL), QL_OK);
         keyring = ima_keyring_write(ring);
         text = json_dumps(keyring, 0);

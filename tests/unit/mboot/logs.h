@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "error.h"
 #include "eventlog.h"
 #include "hasher.h"
 
@@ -40,26 +41,12 @@ static inline void host_free(const struct ql_host *h, void *p)
     free(p);
 }
 
-static inline int __attribute__((format(printf, 3, 4)))
-host_fail(struct ql_err *err, int32_t code, const char *fmt, ...)
-{
-    va_list ap;
-
-    if (err) {
-        err->code = code;
-        va_start(ap, fmt);
-        (void)vsnprintf(err->text, sizeof err->text, fmt, ap);
-        va_end(ap);
-    }
-    return code;
-}
-
 static const struct ql_host test_host = {
     .size = sizeof test_host,
     .alloc = host_alloc,
     .realloc = host_realloc,
     .free = host_free,
-    .fail = host_fail,
+    .fail = ql_fail,
 };
 
 /** Bytes of a file; the caller frees. */

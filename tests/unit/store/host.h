@@ -23,6 +23,7 @@
 #include "file.h"
 #include "schemas.h"
 #include "store.h"
+#include "toolhost.h"
 
 /** What each test has: the plugin, a state folder, a loop, and a store where it opened one. */
 struct fixture {
@@ -34,47 +35,6 @@ struct fixture {
     struct ql_store *store;
 };
 
-static inline void host_log(const struct ql_host *h, uint32_t level, const char *text)
-{
-    (void)h, (void)level, (void)text;
-}
-
-static inline int64_t host_now(const struct ql_host *h)
-{
-    (void)h;
-    return ql_now_ns();
-}
-
-static inline int64_t host_mono(const struct ql_host *h)
-{
-    (void)h;
-    return ql_mono_ns();
-}
-
-static inline int64_t host_deadline(const struct ql_host *h)
-{
-    (void)h;
-    return INT64_MAX;
-}
-
-static inline void *host_alloc(const struct ql_host *h, size_t len)
-{
-    (void)h;
-    return malloc(len);
-}
-
-static inline void *host_realloc(const struct ql_host *h, void *p, size_t len)
-{
-    (void)h;
-    return realloc(p, len);
-}
-
-static inline void host_free(const struct ql_host *h, void *p)
-{
-    (void)h;
-    free(p);
-}
-
 /* A short wait for locks: tests that hold one look at what comes after it. */
 static inline int64_t option_int(const struct ql_options *o, const char *name)
 {
@@ -84,17 +44,6 @@ static inline int64_t option_int(const struct ql_options *o, const char *name)
 
 static inline int fixture_setup(void **state)
 {
-    static const struct ql_host host = {
-        .size = sizeof host,
-        .log = host_log,
-        .now_ns = host_now,
-        .mono_ns = host_mono,
-        .deadline_ns = host_deadline,
-        .alloc = host_alloc,
-        .realloc = host_realloc,
-        .free = host_free,
-        .fail = ql_fail,
-    };
     static const struct ql_options options = {.size = sizeof options, .get_int = option_int};
     struct fixture *f = calloc(1, sizeof *f);
     struct ql_err err = QL_ERR_INIT;
@@ -110,7 +59,7 @@ static inline int fixture_setup(void **state)
     assert_int_equal(f->plugin->magic, QL_PLUGIN_MAGIC);
     f->found.head = f->plugin->components[0];
     f->found.plugin_name = f->plugin->name;
-    assert_int_equal(f->plugin->init(&host, &options, &f->found.plugin, &err), QL_OK);
+    assert_int_equal(f->plugin->init(&ql_tool_host, &options, &f->found.plugin, &err), QL_OK);
     f->base = event_base_new();
     assert_non_null(f->base);
     *state = f;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "clock.h"
+#include "error.h"
 #include "toolhost.h"
 
 static void host_log(const struct ql_host *h, uint32_t level, const char *text)
@@ -49,20 +49,6 @@ static void host_free(const struct ql_host *h, void *p)
     free(p);
 }
 
-__attribute__((format(printf, 3, 4))) static int host_fail(struct ql_err *err, int32_t code, const char *fmt,
-                                                           ...)
-{
-    va_list args;
-
-    if (!err)
-        return code;
-    err->code = code;
-    va_start(args, fmt);
-    (void)vsnprintf(err->text, sizeof err->text, fmt, args); /* too long: cut */
-    va_end(args);
-    return code;
-}
-
 const struct ql_host ql_tool_host = {.size = sizeof ql_tool_host,
                                      .abi_minor = QL_ABI_MINOR,
                                      .log = host_log,
@@ -72,4 +58,4 @@ const struct ql_host ql_tool_host = {.size = sizeof ql_tool_host,
                                      .alloc = host_alloc,
                                      .realloc = host_realloc,
                                      .free = host_free,
-                                     .fail = host_fail};
+                                     .fail = ql_fail};
