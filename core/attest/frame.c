@@ -4,45 +4,17 @@
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <sys/vfs.h>
 
 #include "error.h"
-#include "frame.h"
+#include "frame_parts.h"
 #include "reader.h"
 
-/*
- * On the socket, all big-endian:
- *   u8 version | u8 kind | u16 items | u16 descriptors | u16 0 | u64 job
- *   per item: u16 tag | u8 form | u8 0 | u32 length | bytes (form 0) or nothing (form 1: next descriptor)
- */
 enum {
-    HEAD_LEN = 16,
-    ITEM_HEAD_LEN = 8,
-    MESSAGE_MAX = HEAD_LEN + QL_FRAME_ITEMS_MAX * ITEM_HEAD_LEN + QL_FRAME_INLINE_MAX,
-    FORM_INLINE = 0,
-    FORM_FD = 1,
-    CHUNK_LEN = 4096,   /* bytes of a piece of storage; most frames need one */
-    RECEIVE_LEN = 12288 /* bytes of a message that is received where it stays */
+    CHUNK_LEN = 4096 /* bytes of a piece of storage; most frames need one */
 };
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-
-/** Storage of item bytes. Never moves, so items may point into it. */
-struct chunk {
-    struct chunk *next;
-    size_t used, room;
-    uint8_t bytes[];
-};
-
-struct backing {
-    struct chunk *chunks;
-    uint64_t mapped[QL_FRAME_ITEMS_MAX / 64]; /* bit n: the bytes of item n are a mapping */
-    size_t inline_len;                        /* of all inline items */
-    size_t fd_count;
-    int failed; /* code of the first failed add: a frame with a hole is never sent */
-};
 
 static bool tag_known(unsigned tag)
 {
@@ -59,7 +31,7 @@ static bool kind_known(unsigned kind)
 struct ql_frame *ql_frame_new(enum ql_frame_kind kind, uint64_t job)
 {
     struct ql_frame *f = malloc(sizeof *f);
-    struct backing *b = calloc(1, sizeof *b);
+    struct ql_frame_backing *b = calloc(1, sizeof *b);
 
     if (!f || !b) {
         free(f);
@@ -74,14 +46,14 @@ struct ql_frame *ql_frame_new(enum ql_frame_kind kind, uint64_t job)
     return f;
 }
 
-static void set_mapped(struct backing *b, size_t n)
+static void set_mapped(struct ql_frame_backing *b, size_t n)
 {
     b->mapped[n / 64] |= UINT64_C(1) << (n % 64);
 }
 
 static void unmap_all(struct ql_frame *f, size_t count)
 {
-    struct backing *b = f->backing;
+    struct ql_frame_backing *b = f->backing;
 
     for (size_t i = 0; i < count; i++) {
         if (!(b->mapped[i / 64] & (UINT64_C(1) << (i % 64))))
@@ -93,7 +65,7 @@ static void unmap_all(struct ql_frame *f, size_t count)
 
 void ql_frame_free(struct ql_frame *f)
 {
-    struct backing *b;
+    struct ql_frame_backing *b;
 
     if (!f)
         return;
@@ -103,7 +75,7 @@ void ql_frame_free(struct ql_frame *f)
         if (f->items[i].fd >= 0)
             (void)close(f->items[i].fd); /* nothing is buffered in it */
     while (b->chunks) {
-        struct chunk *next = b->chunks->next;
+        struct ql_frame_chunk *next = b->chunks->next;
 
         free(b->chunks);
         b->chunks = next;
@@ -112,9 +84,9 @@ void ql_frame_free(struct ql_frame *f)
     free(f);
 }
 
-static uint8_t *store(struct backing *b, size_t len)
+uint8_t *ql_frame_store(struct ql_frame_backing *b, size_t len)
 {
-    struct chunk *c = b->chunks;
+    struct ql_frame_chunk *c = b->chunks;
 
     if (!c || c->room - c->used < len) {
         size_t room = len > CHUNK_LEN ? len : CHUNK_LEN;
@@ -157,7 +129,7 @@ static int seal_bytes(const void *data, size_t len, int *ret_fd, struct ql_err *
 
 static int add_failed(struct ql_frame *f, int code)
 {
-    struct backing *b = f->backing;
+    struct ql_frame_backing *b = f->backing;
 
     if (b->failed == QL_OK)
         b->failed = code;
@@ -166,7 +138,7 @@ static int add_failed(struct ql_frame *f, int code)
 
 static int add_checked(struct ql_frame *f, unsigned tag, size_t len, struct ql_err *err)
 {
-    struct backing *b = f->backing;
+    struct ql_frame_backing *b = f->backing;
 
     if (b->failed)
         return b->failed;
@@ -184,7 +156,7 @@ static int add_checked(struct ql_frame *f, unsigned tag, size_t len, struct ql_e
 static int add_sealed(struct ql_frame *f, unsigned tag, int fd, size_t len, struct ql_err *err)
 {
     ql_auto_close int owned = fd;
-    struct backing *b = f->backing;
+    struct ql_frame_backing *b = f->backing;
 
     if (b->fd_count >= QL_FRAME_FDS_MAX)
         return add_failed(f,
@@ -197,7 +169,7 @@ static int add_sealed(struct ql_frame *f, unsigned tag, int fd, size_t len, stru
 
 int ql_frame_add(struct ql_frame *f, enum ql_tag tag, const void *data, size_t len, struct ql_err *err)
 {
-    struct backing *b = f->backing;
+    struct ql_frame_backing *b = f->backing;
     int r = add_checked(f, tag, len, err), fd = -1;
     uint8_t *at;
 
@@ -207,7 +179,7 @@ int ql_frame_add(struct ql_frame *f, enum ql_tag tag, const void *data, size_t l
         r = seal_bytes(data, len, &fd, err);
         return r < 0 ? add_failed(f, r) : add_sealed(f, tag, fd, len, err);
     }
-    at = store(b, len);
+    at = ql_frame_store(b, len);
     if (!at)
         return add_failed(f, ql_fail_nomem(err));
     if (len > 0)
@@ -332,9 +304,9 @@ static int parse_items(struct ql_frame *f, struct ql_reader *r, unsigned count, 
             return ql_fail(err, QL_EPARSE, "frame cut short in the head of item %u", i);
         if (!tag_known(item.tag))
             return ql_fail(err, QL_EPARSE, "frame item %u has tag %u, which does not exist", i, item.tag);
-        if (zero != 0 || (form != FORM_INLINE && form != FORM_FD))
+        if (zero != 0 || (form != QL_FRAME_FORM_INLINE && form != QL_FRAME_FORM_FD))
             return ql_fail(err, QL_EPARSE, "frame item %u has form %u", i, form);
-        if (form == FORM_INLINE) {
+        if (form == QL_FRAME_FORM_INLINE) {
             if (item.len > QL_FRAME_INLINE_MAX - inline_len)
                 return ql_fail(err, QL_EPARSE, "more than %d bytes of items in a frame", QL_FRAME_INLINE_MAX);
             inline_len += item.len;
@@ -389,9 +361,8 @@ static int map_items(struct ql_frame *f, unsigned count, struct ql_err *err)
     return QL_OK;
 }
 
-/* The bytes lie in the frame's storage already. */
-static int parse_stored(struct ql_frame *f, const uint8_t *data, size_t len, const int *fds, size_t fd_count,
-                        struct ql_err *err)
+int ql_frame_parse_stored(struct ql_frame *f, const uint8_t *data, size_t len, const int *fds,
+                          size_t fd_count, struct ql_err *err)
 {
     struct ql_reader r = ql_reader_of(data, len);
     unsigned version, kind, count, announced, zero;
@@ -433,172 +404,16 @@ int ql_frame_parse(const uint8_t *data, size_t len, const int *fds, size_t fd_co
     uint8_t *copy;
     int r;
 
-    if (len > MESSAGE_MAX)
-        return ql_fail(err, QL_EPARSE, "frame of %zu bytes, at most %d", len, MESSAGE_MAX);
+    if (len > QL_FRAME_MESSAGE_MAX)
+        return ql_fail(err, QL_EPARSE, "frame of %zu bytes, at most %d", len, QL_FRAME_MESSAGE_MAX);
     f = ql_frame_new(QL_FRAME_HELLO, 0);
-    copy = f ? store(f->backing, len) : NULL;
+    copy = f ? ql_frame_store(f->backing, len) : NULL;
     if (!copy)
         return ql_fail_nomem(err);
     if (len > 0)
         memcpy(copy, data, len);
-    r = parse_stored(f, copy, len, fds, fd_count, err);
+    r = ql_frame_parse_stored(f, copy, len, fds, fd_count, err);
     if (r == QL_OK)
         *ret = ql_steal(f);
     return r;
-}
-
-static void put_be(uint8_t *at, uint64_t v, int bytes)
-{
-    for (int i = 0; i < bytes; i++)
-        at[i] = (uint8_t)(v >> (8 * (bytes - 1 - i)));
-}
-
-/** Room for the descriptors of one frame, aligned as control messages must be. */
-union control {
-    char bytes[CMSG_SPACE(QL_FRAME_FDS_MAX * sizeof(int))];
-    struct cmsghdr align;
-};
-
-/* Everything inline in one piece: a kernel that gathers thirty small pieces takes longer than this copy. */
-static size_t flatten(const struct ql_frame *f, uint8_t *to, int *fds, size_t *fd_count)
-{
-    uint8_t *at = to + HEAD_LEN;
-
-    *fd_count = 0;
-    for (size_t i = 0; i < f->count; i++) {
-        const struct ql_item *item = &f->items[i];
-
-        put_be(at, item->tag, 2);
-        at[2] = item->fd >= 0 ? FORM_FD : FORM_INLINE;
-        at[3] = 0;
-        put_be(at + 4, item->len, 4);
-        at += ITEM_HEAD_LEN;
-        if (item->fd >= 0) {
-            fds[(*fd_count)++] = item->fd;
-        } else if (item->len > 0) {
-            memcpy(at, item->data, item->len);
-            at += item->len;
-        }
-    }
-    to[0] = QL_FRAME_VERSION;
-    to[1] = f->kind;
-    put_be(to + 2, f->count, 2);
-    put_be(to + 4, *fd_count, 2);
-    put_be(to + 6, 0, 2);
-    put_be(to + 8, f->job, 8);
-    return (size_t)(at - to);
-}
-
-int ql_frame_send(int sock, const struct ql_frame *f, struct ql_err *err)
-{
-    const struct backing *b = f->backing;
-    ql_auto_free uint8_t *message = NULL;
-    struct iovec part;
-    union control control;
-    int fds[QL_FRAME_FDS_MAX];
-    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
-    size_t fd_count = 0, inline_len = 0;
-
-    if (b->failed)
-        return ql_fail(err, b->failed, "frame could not be built");
-    for (size_t i = 0; i < f->count; i++)
-        inline_len += f->items[i].fd >= 0 ? 0 : f->items[i].len;
-    /* What was received with a descriptor does not fit inline. */
-    if (inline_len > QL_FRAME_INLINE_MAX)
-        return ql_fail(err, QL_ELIMIT, "received frame of %zu bytes cannot be passed on", inline_len);
-    message = malloc(HEAD_LEN + f->count * (size_t)ITEM_HEAD_LEN + inline_len);
-    if (!message)
-        return ql_fail_nomem(err);
-    part.iov_base = message;
-    part.iov_len = flatten(f, message, fds, &fd_count);
-    if (fd_count > 0) {
-        struct cmsghdr *c;
-
-        memset(&control, 0, sizeof control);
-        m.msg_control = control.bytes;
-        m.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-        c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
-    }
-    while (sendmsg(sock, &m, MSG_NOSIGNAL) < 0) {
-        if (errno == EINTR)
-            continue;
-        if (errno == EAGAIN)
-            return ql_fail(err, QL_EAGAIN, "socket is full");
-        if (errno == EPIPE || errno == ECONNRESET)
-            return ql_fail(err, QL_ECLOSED, "peer is gone");
-        return ql_fail(err, QL_EIO, "sending a frame: %s", strerror(errno));
-    }
-    return QL_OK;
-}
-
-static size_t received_fds(struct msghdr *m, int *fds)
-{
-    size_t count = 0;
-
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-        size_t bytes = c->cmsg_len - CMSG_LEN(0);
-
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        /* The buffer holds no more than QL_FRAME_FDS_MAX: the kernel cuts and sets MSG_CTRUNC. */
-        memcpy(fds + count, CMSG_DATA(c), bytes);
-        count += bytes / sizeof(int);
-    }
-    return count;
-}
-
-int ql_frame_recv(int sock, struct ql_frame **ret, struct ql_err *err)
-{
-    ql_auto(ql_frame_freep) struct ql_frame *f = ql_frame_new(QL_FRAME_HELLO, 0);
-    uint8_t *message = f ? store(f->backing, RECEIVE_LEN) : NULL, rest[MESSAGE_MAX - RECEIVE_LEN];
-    struct iovec parts[2] = {{.iov_base = message, .iov_len = RECEIVE_LEN},
-                             {.iov_base = rest, .iov_len = sizeof rest}};
-    union control control;
-    int fds[QL_FRAME_FDS_MAX + 1]; /* the alignment of the buffer may let one more through */
-    struct msghdr m = {.msg_iov = parts,
-                       .msg_iovlen = 2,
-                       .msg_control = control.bytes,
-                       .msg_controllen = sizeof control.bytes};
-    size_t fd_count;
-    ssize_t n;
-    int r = QL_OK;
-
-    if (!message)
-        return ql_fail_nomem(err);
-    do
-        n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    if (n < 0 && errno == EAGAIN)
-        return ql_fail(err, QL_EAGAIN, "no frame yet");
-    if (n == 0 || (n < 0 && errno == ECONNRESET))
-        return ql_fail(err, QL_ECLOSED, "peer is gone");
-    if (n < 0)
-        return ql_fail(err, QL_EIO, "receiving a frame: %s", strerror(errno));
-    fd_count = received_fds(&m, fds);
-    if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
-        r = ql_fail(err, QL_EPARSE, "frame or its descriptors above the limit");
-    if (r == QL_OK && n > RECEIVE_LEN) {
-        uint8_t *whole = store(f->backing, (size_t)n);
-
-        if (whole) {
-            memcpy(whole, message, RECEIVE_LEN);
-            memcpy(whole + RECEIVE_LEN, rest, (size_t)n - RECEIVE_LEN);
-        } else {
-            r = ql_fail_nomem(err);
-        }
-        message = whole;
-    }
-    if (r == QL_OK)
-        r = parse_stored(f, message, (size_t)n, fds, fd_count, err);
-    if (r < 0) {
-        for (size_t i = 0; i < fd_count; i++)
-            (void)close(fds[i]); /* not ours to keep */
-        return r;
-    }
-    *ret = ql_steal(f);
-    return QL_OK;
 }

@@ -7,6 +7,7 @@
 #include "cleanup.h"
 #include "error.h"
 #include "scan.h"
+#include "utf8.h"
 
 /** A key of an object that is still open, for the duplicate check. */
 struct key {
@@ -49,186 +50,6 @@ static bool needs_care(const char *at)
     return ((x | (x - ONES * 0x20) | (quote - ONES) | (slash - ONES)) & HIGHS) != 0;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
-/* Four hex digits; negative: none. */
-static int32_t hex4(const char *at)
-{
-    int32_t v = 0;
-
-    for (int i = 0; i < 4; i++) {
-        int digit = hex_value(at[i]);
-
-        if (digit < 0)
-            return -1;
-        v = v * 16 + digit;
-    }
-    return v;
-}
-
-static size_t utf8_put(uint32_t c, char *out)
-{
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        out[0] = (char)(0xC0 | c >> 6);
-        out[1] = (char)(0x80 | (c & 0x3F));
-        return 2;
-    }
-    if (c < 0x10000) {
-        out[0] = (char)(0xE0 | c >> 12);
-        out[1] = (char)(0x80 | (c >> 6 & 0x3F));
-        out[2] = (char)(0x80 | (c & 0x3F));
-        return 3;
-    }
-    out[0] = (char)(0xF0 | c >> 18);
-    out[1] = (char)(0x80 | (c >> 12 & 0x3F));
-    out[2] = (char)(0x80 | (c >> 6 & 0x3F));
-    out[3] = (char)(0x80 | (c & 0x3F));
-    return 4;
-}
-
-/* One escape of a checked string, at its backslash. @return characters it takes; its UTF-8 goes to out. */
-static size_t unescape_one(const char *at, char *out, size_t *out_len)
-{
-    static const char plain[] = "\"\"\\\\//b\bf\fn\nr\rt\t";
-    int32_t c;
-
-    if (at[1] != 'u') {
-        for (size_t i = 0; i + 1 < sizeof plain; i += 2)
-            if (plain[i] == at[1])
-                out[0] = plain[i + 1];
-        *out_len = 1;
-        return 2;
-    }
-    c = hex4(at + 2);
-    if (c >= 0xDC80 && c <= 0xDCFF) {
-        out[0] = (char)(c & 0xFF); /* a byte that is no text */
-        *out_len = 1;
-        return 6;
-    }
-    if (c >= 0xD800 && c <= 0xDBFF) {
-        *out_len = utf8_put((uint32_t)(0x10000 + ((c - 0xD800) << 10) + (hex4(at + 8) - 0xDC00)), out);
-        return 12;
-    }
-    *out_len = utf8_put((uint32_t)c, out);
-    return 6;
-}
-
-size_t ql_text_unescape(const struct ql_text *t, char *out)
-{
-    const char *at = t->raw, *end = t->raw + t->raw_len;
-    char *to = out;
-
-    if (!t->escaped) {
-        if (t->raw_len > 0)
-            memcpy(out, t->raw, t->raw_len);
-        return t->raw_len;
-    }
-    while (at < end) {
-        const char *slash = memchr(at, '\\', (size_t)(end - at));
-        size_t plain = (size_t)((slash ? slash : end) - at), wrote = 0;
-
-        memcpy(to, at, plain);
-        to += plain;
-        at += plain;
-        if (at == end)
-            break;
-        at += unescape_one(at, to, &wrote);
-        to += wrote;
-    }
-    return (size_t)(to - out);
-}
-
-/* Next byte of the unescaped string through a buffer of one escape; -1 at the end. */
-struct text_reader {
-    const char *at, *end;
-    char held[4];
-    size_t held_len, held_at;
-};
-
-static int text_next(struct text_reader *r)
-{
-    if (r->held_at < r->held_len)
-        return (unsigned char)r->held[r->held_at++];
-    if (r->at == r->end)
-        return -1;
-    if (*r->at != '\\')
-        return (unsigned char)*r->at++;
-    r->at += unescape_one(r->at, r->held, &r->held_len);
-    r->held_at = 1;
-    return (unsigned char)r->held[0];
-}
-
-static struct text_reader text_reader_of(const struct ql_text *t)
-{
-    return (struct text_reader){.at = t->raw, .end = t->raw + t->raw_len};
-}
-
-bool ql_text_is(const struct ql_text *t, const char *text)
-{
-    struct text_reader r;
-    int c;
-
-    if (!t->raw)
-        return false;
-    if (!t->escaped)
-        return strlen(text) == t->raw_len && memcmp(text, t->raw, t->raw_len) == 0;
-    r = text_reader_of(t);
-    while ((c = text_next(&r)) >= 0)
-        if ((unsigned char)*text == 0 || (unsigned char)*text++ != c)
-            return false;
-    return *text == '\0';
-}
-
-char *ql_text_dup(const struct ql_text *t, size_t *ret_len)
-{
-    char *copy = malloc(t->raw_len + 1);
-    size_t len;
-
-    if (!copy)
-        return NULL;
-    len = ql_text_unescape(t, copy);
-    copy[len] = '\0';
-    if (ret_len)
-        *ret_len = len;
-    return copy;
-}
-
-static uint32_t text_hash(const struct ql_text *t)
-{
-    struct text_reader r = text_reader_of(t);
-    uint32_t h = 2166136261u;
-    int c;
-
-    while ((c = text_next(&r)) >= 0)
-        h = (h ^ (uint32_t)c) * 16777619u;
-    return h;
-}
-
-static bool text_equal(const struct ql_text *a, const struct ql_text *b)
-{
-    struct text_reader ra = text_reader_of(a), rb = text_reader_of(b);
-    int ca, cb;
-
-    do {
-        ca = text_next(&ra);
-        cb = text_next(&rb);
-    } while (ca == cb && ca >= 0);
-    return ca == cb;
-}
-
 static int wrong(struct scanner *s, const char *what)
 {
     return ql_fail(s->err, QL_EPARSE, "JSON: %s at byte %zu", what, s->at);
@@ -239,26 +60,6 @@ static void skip_blanks(struct scanner *s)
     while (s->at < s->len && (s->text[s->at] == ' ' || s->text[s->at] == '\t' || s->text[s->at] == '\n' ||
                               s->text[s->at] == '\r'))
         s->at++;
-}
-
-/* A character beyond ASCII. @return its length, 0: not well-formed UTF-8 */
-static size_t utf8_len(const char *text, size_t left)
-{
-    const unsigned char *p = (const unsigned char *)text;
-    size_t len = p[0] >= 0xC2 && p[0] <= 0xDF   ? 2
-                 : (p[0] & 0xF0) == 0xE0        ? 3
-                 : p[0] >= 0xF0 && p[0] <= 0xF4 ? 4
-                                                : 0;
-
-    if (len == 0 || left < len)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) ||
-        (p[0] == 0xF4 && p[1] > 0x8F))
-        return 0; /* longer than needed, a surrogate, or beyond U+10FFFF */
-    return len;
 }
 
 /* Escape at s->at. @return its length, 0: refused */
@@ -272,7 +73,7 @@ static size_t escape_len(const struct scanner *s)
         return 0;
     if (at[1] != 'u')
         return at[1] != '\0' && strchr("\"\\/bfnrt", at[1]) ? 2 : 0;
-    if (left < 6 || (c = hex4(at + 2)) <= 0)
+    if (left < 6 || (c = ql_text_hex4(at + 2)) <= 0)
         return 0; /* \u0000 too: no text of ours holds NUL */
     if (c >= 0xDC80 && c <= 0xDCFF && s->bytes)
         return 6;
@@ -280,7 +81,7 @@ static size_t escape_len(const struct scanner *s)
         return 0;
     if (c < 0xD800 || c > 0xDBFF)
         return 6;
-    if (left < 12 || at[6] != '\\' || at[7] != 'u' || (c = hex4(at + 8)) < 0xDC00 || c > 0xDFFF)
+    if (left < 12 || at[6] != '\\' || at[7] != 'u' || (c = ql_text_hex4(at + 8)) < 0xDC00 || c > 0xDFFF)
         return 0;
     return 12;
 }
@@ -288,7 +89,7 @@ static size_t escape_len(const struct scanner *s)
 /* An escape of six characters that stands for a byte. */
 static bool is_foreign(const char *at)
 {
-    const int32_t c = hex4(at + 2);
+    const int32_t c = ql_text_hex4(at + 2);
 
     return c >= 0xDC80 && c <= 0xDCFF;
 }
@@ -320,7 +121,7 @@ static int scan_string(struct scanner *s, struct ql_text *ret)
             escaped = true;
             foreign = foreign || (step == 6 && is_foreign(s->text + s->at));
         } else if (c >= 0x80) {
-            step = utf8_len(s->text + s->at, s->len - s->at);
+            step = ql_utf8_step(s->text + s->at, s->len - s->at);
             if (step == 0)
                 return wrong(s, "bad UTF-8");
         }
@@ -449,10 +250,10 @@ static int close_container(struct scanner *s)
 
 static int remember_key(struct scanner *s, const struct ql_text *text)
 {
-    struct key k = {.hash = text_hash(text), .text = *text};
+    struct key k = {.hash = ql_text_hash(text), .text = *text};
 
     for (size_t i = s->levels[s->depth - 1].first_key; i < s->key_count; i++)
-        if (s->keys[i].hash == k.hash && text_equal(&s->keys[i].text, text))
+        if (s->keys[i].hash == k.hash && ql_text_equal(&s->keys[i].text, text))
             return wrong(s, "key that the object has already");
     if (s->key_count == s->key_room) {
         size_t room = s->key_room ? s->key_room * 4 : 64;

@@ -16,26 +16,13 @@
 
 #include <quicklime/error.h>
 
+#include "scan_text.h"
+
 enum {
     QL_SCAN_DEPTH = 64,       /**< nested objects and arrays, as core/base/json.h */
     QL_SCAN_KEYS_MAX = 4096,  /**< keys of all objects open at one time: bounds the duplicate check */
     QL_SCAN_NUMBER_MAX = 4096 /**< characters of a number */
 };
-
-/** A string as it stands between its quotes. Borrowed from the input. */
-struct ql_text {
-    const char *raw; /**< NULL: absent */
-    size_t raw_len;
-    bool escaped; /**< holds backslashes: ql_text_unescape() before use */
-    bool foreign; /**< holds \udcXX, a byte that is no text: ql_scan_bytes() alone lets it through */
-};
-
-/** Write the string's bytes to @p out, which has room for raw_len. @return bytes written */
-size_t ql_text_unescape(const struct ql_text *t, char *out);
-/** @return true when the string is exactly @p text */
-bool ql_text_is(const struct ql_text *t, const char *text);
-/** @return a NUL-ended copy, caller frees; NULL: no memory. */
-char *ql_text_dup(const struct ql_text *t, size_t *ret_len);
 
 enum ql_scan_kind {
     QL_SCAN_OBJECT,     /**< '{' */

@@ -253,6 +253,13 @@ int ql_base64_decode_dup(const char *text, size_t text_len, size_t max_len, uint
     return QL_OK;
 }
 
+int ql_hex_digit(char c)
+{
+    unsigned value = hex_value(c);
+
+    return value > 15 ? -1 : (int)value;
+}
+
 void ql_hex_encode(const void *data, size_t len, char *out)
 {
     const uint8_t *p = data;

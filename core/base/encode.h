@@ -28,6 +28,8 @@ int ql_base64_decode(const char *text, size_t text_len, uint8_t *out, size_t out
 int ql_base64_decode_dup(const char *text, size_t text_len, size_t max_len, uint8_t **ret, size_t *ret_len,
                          struct ql_err *err);
 
+/** @return value of one hex digit (either case), -1: it is none */
+int ql_hex_digit(char c);
 /** Lower-case hex into @p out, which has room for 2 * len + 1 characters. */
 void ql_hex_encode(const void *data, size_t len, char *out);
 /** @return text ending in NUL, caller frees; NULL: no memory */

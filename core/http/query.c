@@ -3,19 +3,9 @@
 #include <string.h>
 
 #include "client.h"
+#include "encode.h"
 #include "error.h"
 #include "query.h"
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 /* Decode text[0..len) to `out`, which has room for len + 1 bytes. Returns the end (the NUL), NULL for an encoded NUL. */
 static char *decode(const char *text, size_t len, char *out)
@@ -25,8 +15,9 @@ static char *decode(const char *text, size_t len, char *out)
 
         if (c == '+') {
             c = ' ';
-        } else if (c == '%' && len - at > 2 && hex_value(text[at + 1]) >= 0 && hex_value(text[at + 2]) >= 0) {
-            c = (char)(hex_value(text[at + 1]) << 4 | hex_value(text[at + 2]));
+        } else if (c == '%' && len - at > 2 && ql_hex_digit(text[at + 1]) >= 0 &&
+                   ql_hex_digit(text[at + 2]) >= 0) {
+            c = (char)(ql_hex_digit(text[at + 1]) << 4 | ql_hex_digit(text[at + 2]));
             at += 2;
         }
         if (c == '\0')

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encode.h"
 #include "error.h"
 #include "parse.h"
 #include "source.h"
@@ -65,14 +66,6 @@ static int each(void *db, const char *sql, size_t columns, ql_source_fn fn, void
     return r;
 }
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* %XX in place. @return false: not such a text */
 static bool decode(char *text)
 {
@@ -85,8 +78,8 @@ static bool decode(char *text)
             *to++ = *text;
             continue;
         }
-        high = hex(text[1]);
-        low = high < 0 ? -1 : hex(text[2]);
+        high = ql_hex_digit(text[1]);
+        low = high < 0 ? -1 : ql_hex_digit(text[2]);
         if (low < 0 || high * 16 + low == 0)
             return false;
         *to++ = (char)(high * 16 + low);

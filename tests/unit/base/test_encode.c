@@ -201,6 +201,18 @@ static void room_is_a_limit(void **state)
     assert_int_equal(ql_hex_decode_upto("001", 3, out, 2, &got, &err), QL_EPARSE);
 }
 
+static void hex_digits_have_either_case_and_nothing_else_is_one(void **state)
+{
+    static const char digits[] = "0123456789abcdef", upper[] = "0123456789ABCDEF";
+
+    (void)state;
+    for (int c = -128; c < 128; c++) {
+        const char *at = c ? strchr(digits, c) : NULL, *high = c ? strchr(upper, c) : NULL;
+
+        assert_int_equal(ql_hex_digit((char)c), at ? at - digits : high ? high - upper : -1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +224,7 @@ int main(void)
         cmocka_unit_test(stray_bits_are_refused),
         cmocka_unit_test(place_of_a_bad_character_is_named),
         cmocka_unit_test(room_is_a_limit),
+        cmocka_unit_test(hex_digits_have_either_case_and_nothing_else_is_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
