@@ -57,7 +57,7 @@ struct ql_note_list *ql_outbox_notes(struct ql_outbox_runner *o);
 /** A notifier changed something: the event leaves when nobody is left. May free the note, but not before it returns to the loop. */
 void ql_outbox_note_changed(struct ql_outbox_runner *o, struct ql_note *n);
 
-/* ---- notify_agents.c: every agent of this verifier, over the polls' connections ---- */
+/* ---- notify_agents.c, notify_call.c, notify_look.c: every agent of this verifier, over the polls' connections ---- */
 
 enum {
     QL_TELL_IN_FLIGHT = 64, /**< notifications under way */
