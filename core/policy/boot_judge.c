@@ -12,6 +12,7 @@
 #include "lone_host.h"
 #include "replay.h"
 #include "scripts.h"
+#include "tool.h"
 
 enum {
     HOST_MEMORY = 512 * 1024 * 1024 /* bytes; of a verifier's worker a plugin has no more */
@@ -44,11 +45,6 @@ static const char *one_path(const void *arg, size_t n)
     return n == 0 ? arg : NULL;
 }
 
-static const char *standard(const char *path)
-{
-    return strcmp(path, "-") == 0 ? "/dev/stdin" : path;
-}
-
 /* A script's path becomes an import and its name. */
 static int find_script(struct ql_boot_policy *p, const char *name, struct ql_err *err)
 {
@@ -69,7 +65,7 @@ static int read_refstate(const char *path, json_t **ret, struct ql_err *err)
 {
     ql_auto_free uint8_t *text = NULL;
     size_t len = 0;
-    int r = ql_file_read(standard(path), QL_BOOT_REFSTATE_MAX, &text, &len, err);
+    int r = ql_file_read(ql_tool_input(path), QL_BOOT_REFSTATE_MAX, &text, &len, err);
 
     if (r < 0)
         return r; /* names the file */
@@ -134,7 +130,7 @@ int ql_boot_log_open(struct ql_boot_policy *p, const char *path, const char *ban
 {
     struct ql_boot_log l = {0};
     size_t len = 0;
-    int r = ql_file_read(standard(path), MB_LOG_MAX, &l.bytes, &len, err);
+    int r = ql_file_read(ql_tool_input(path), MB_LOG_MAX, &l.bytes, &len, err);
 
     if (r < 0)
         return r; /* names the file */

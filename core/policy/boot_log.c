@@ -154,7 +154,7 @@ static int dump(const struct request *q)
     struct ql_err err = QL_ERR_INIT;
     size_t len = 0;
     FILE *out;
-    int r = ql_file_read(strcmp(q->log, "-") == 0 ? "/dev/stdin" : q->log, MB_LOG_MAX, &bytes, &len, &err);
+    int r = ql_file_read(ql_tool_input(q->log), MB_LOG_MAX, &bytes, &len, &err);
 
     if (r < 0)
         return ql_tool_fail(&err);

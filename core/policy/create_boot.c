@@ -49,7 +49,7 @@ static int of_log(struct mb_hasher *hasher, const char *path, const struct makin
 
     if (!name)
         return ql_fail_nomem(err);
-    r = ql_file_read(strcmp(path, "-") == 0 ? "/dev/stdin" : path, MB_LOG_MAX, &bytes, &len, err);
+    r = ql_file_read(ql_tool_input(path), MB_LOG_MAX, &bytes, &len, err);
     if (r < 0)
         return r; /* names the file */
     r = mb_log_parse(&ql_tool_host, bytes, len, &log, err);

@@ -39,6 +39,11 @@ int ql_tool_fail(const struct ql_err *err)
     return QL_TOOL_FAILED;
 }
 
+const char *ql_tool_input(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "/dev/stdin" : path;
+}
+
 FILE *ql_tool_open(const char *path)
 {
     FILE *out;

@@ -43,6 +43,8 @@ int ql_tool_create_boot_old(int argc, char **argv); /**< create_mb_refstate's fl
 
 /** Print the reason to standard error. @return QL_TOOL_FAILED */
 int ql_tool_fail(const struct ql_err *err);
+/** Path to read an input from: "-" is standard input. */
+const char *ql_tool_input(const char *path);
 /** Open an output: NULL, "-" and /dev/stdout are standard output. NULL: reported */
 FILE *ql_tool_open(const char *path);
 /** @return QL_TOOL_OK, or QL_TOOL_FAILED after a write that failed (reported) */

@@ -301,3 +301,13 @@ int sv_yield(void *plugin, void *db, const struct ql_table *t, const struct ql_v
 
 /* ---- schema.c ---- */
 int sv_tables(void *plugin, void *db, const struct ql_schema *schema, struct ql_err *err);
+
+/* ---- the plugins' tables ---- */
+/** The backend of a plugin: all its functions are the common ones. */
+#define SV_BACKEND(NAME)                                                                                     \
+    {                                                                                                        \
+        .head = {.size = sizeof(struct ql_store_backend), .kind = QL_KIND_STORE, .name = (NAME)},            \
+        .open = sv_open, .close = sv_close, .tables = sv_tables, .begin = sv_begin, .commit = sv_commit,     \
+        .rollback = sv_rollback, .get = sv_get, .put = sv_put, .del = sv_del, .scan = sv_scan,               \
+        .claim = sv_claim, .renew = sv_renew, .yield = sv_yield, .put_many = sv_put_many,                    \
+    }

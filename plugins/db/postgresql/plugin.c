@@ -11,23 +11,7 @@ static int init(const struct ql_host *host, const struct ql_options *options, vo
     return sv_plugin_init(host, options, plugin, err);
 }
 
-static const struct ql_store_backend backend = {
-    .head = {.size = sizeof(struct ql_store_backend), .kind = QL_KIND_STORE, .name = "postgresql"},
-    .open = sv_open,
-    .close = sv_close,
-    .tables = sv_tables,
-    .begin = sv_begin,
-    .commit = sv_commit,
-    .rollback = sv_rollback,
-    .get = sv_get,
-    .put = sv_put,
-    .del = sv_del,
-    .scan = sv_scan,
-    .claim = sv_claim,
-    .renew = sv_renew,
-    .yield = sv_yield,
-    .put_many = sv_put_many,
-};
+static const struct ql_store_backend backend = SV_BACKEND("postgresql");
 
 static const struct ql_component *const components[] = {&backend.head, NULL};
 
