@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "deb.h"
 #include "error.h"
 #include "file.h"
 #include "initramfs.h"
@@ -19,7 +20,7 @@
 
 /** What the command line asked for. */
 struct create {
-    const char *output, *base, *allowlist, *excludelist, *list, *rootfs, *ramdisk, *algorithm, *rpms;
+    const char *output, *base, *allowlist, *excludelist, *list, *rootfs, *ramdisk, *algorithm, *rpms, *debs;
     bool keyrings, buffers, legacy, verbose, all_segments, no_hashes;
     unsigned threads;
     struct ql_tool_list ignored, keys;
@@ -37,6 +38,7 @@ enum {
     OPT_SEGMENTS,
     OPT_THREADS,
     OPT_RPMS,
+    OPT_DEBS,
     OPT_NO_HASHES
 };
 
@@ -55,6 +57,7 @@ static const struct option options[] = {
     {"ramdisk-dir", required_argument, NULL, OPT_RAMDISK},
     {"all-segments", no_argument, NULL, OPT_SEGMENTS},
     {"local-rpm-repo", required_argument, NULL, OPT_RPMS},
+    {"local-deb-repo", required_argument, NULL, OPT_DEBS},
     {"algo", required_argument, NULL, OPT_ALGO},
     {"threads", required_argument, NULL, OPT_THREADS},
     {"show-legacy-allowlist", no_argument, NULL, OPT_LEGACY},
@@ -154,6 +157,9 @@ static bool take(struct create *c, int flag, int argc, char **argv)
     case 'l':
     case OPT_RPMS:
         c->rpms = optarg;
+        return true;
+    case OPT_DEBS:
+        c->debs = optarg;
         return true;
     case OPT_SEGMENTS:
         c->all_segments = true;
@@ -316,13 +322,19 @@ static int read_rootfs(const struct create *c, const char *algorithm, struct ql_
     return r;
 }
 
-static int read_rpms(const struct create *c, struct ql_draft *d, struct ql_err *err)
+static int read_packages(const struct create *c, const char *algorithm, bool has_rpms, struct ql_draft *d,
+                         struct ql_err *err)
 {
-    size_t bad = 0;
-    int r = ql_rpm_folder(c->rpms, d, &bad, err);
+    const struct ql_deb_rules rules = {
+        .algorithm = algorithm, .threads = c->threads, .shows_progress = isatty(STDERR_FILENO)};
+    size_t bad_rpms = 0, bad_debs = 0;
+    int r = has_rpms ? ql_rpm_folder(c->rpms, d, &bad_rpms, err) : QL_OK;
 
-    if (r == QL_OK && bad > 0)
-        fprintf(stderr, "%zu packages could not be read: their files are not in the policy\n", bad);
+    if (r == QL_OK && c->debs)
+        r = ql_deb_folder(c->debs, &rules, d, &bad_debs, err);
+    if (r == QL_OK && bad_rpms + bad_debs > 0)
+        fprintf(stderr, "%zu packages could not be read: their files are not in the policy\n",
+                bad_rpms + bad_debs);
     return r;
 }
 
@@ -352,8 +364,9 @@ static int gather(const struct create *c, bool is_old, struct ql_draft *d, struc
         r = read_rootfs(c, choice.name ? choice.name : "sha256", d, err);
     if (r == QL_OK && c->ramdisk)
         r = ql_initramfs_folder(c->ramdisk, choice.name ? choice.name : "sha256", c->all_segments, d, err);
-    if (r == QL_OK && c->rpms && !(is_old && c->allowlist))
-        r = read_rpms(c, d, err);
+    if (r == QL_OK)
+        r = read_packages(c, choice.name ? choice.name : "sha256", c->rpms && !(is_old && c->allowlist), d,
+                          err);
     if (r == QL_OK && c->keys.count > 0 &&
         ql_draft_add_keys(&d->keys, c->keys.values, c->keys.count, err) < 0)
         r = err->code;

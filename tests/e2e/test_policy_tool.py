@@ -3,11 +3,13 @@
 
 import base64
 import hashlib
+import io
 import json
 import os
 import shutil
 import struct
 import subprocess
+import tarfile
 
 import pytest
 from conftest import BUILD, SHARED, SLOW, vectors
@@ -231,6 +233,107 @@ def rpm_package(files):
     magic = b"\x8e\xad\xe8\x01" + bytes(4)
     signature = magic + struct.pack(">II", 1, 5) + struct.pack(">IIII", 1000, 7, 0, 5) + b"12345" + bytes(3)
     return b"\xed\xab\xee\xdb" + bytes(92) + signature + magic + struct.pack(">II", 4, len(store)) + index + store
+
+
+def deb(folder, name, files, compression, links=()):
+    """A package made by dpkg-deb."""
+    root = folder / f"{name}.root"
+    (root / "DEBIAN").mkdir(parents=True)
+    (root / "DEBIAN" / "control").write_text(
+        f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: m <m@example.org>\nDescription: d\n")
+    for path, data in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    for new, old in links:
+        os.link(root / old, root / new)
+    os.symlink("b", root / "usr" / "bin" / "symbolic")
+    subprocess.run(["dpkg-deb", f"-Z{compression}", "--root-owner-group", "--build", root, folder / f"{name}.deb"], check=True,
+                   stdout=subprocess.DEVNULL)
+    shutil.rmtree(root)
+    return folder / f"{name}.deb"
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="Debian's dpkg-deb makes the packages")
+def test_files_of_debian_packages_are_hashed(tmp_path):
+    repo = tmp_path / "repo" / "pool"
+    repo.mkdir(parents=True)
+    big = os.urandom(3 << 20)
+
+    def sha(data, alg="sha256"):
+        return [hashlib.new(alg, data).hexdigest()]
+
+    answer = run("create", "runtime", "--local-deb-repo", tmp_path / "repo", "-o", "out", cwd=tmp_path)
+    assert answer.returncode == 1 and "no Debian packages" in answer.stderr
+    wanted = {"/bin/a": sha(b"a\n"), "/usr/bin/a": sha(b"a\n"), "/usr/bin/b": sha(big), "/usr/bin/c": sha(big),
+              "/etc/my_conf": sha(b"")}
+    for compression in ("none", "gzip", "xz", "zstd"):
+        whole = deb(repo, "one", {"bin/a": b"a\n", "usr/bin/b": big, "etc/my conf": b""}, compression,
+                    [("usr/bin/c", "usr/bin/b")])
+        answer = run("create", "runtime", "--local-deb-repo", tmp_path / "repo", "-o", "out", cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+        assert "signatures of the repository are not checked here" in answer.stderr
+        assert json.loads((tmp_path / "out").read_text())["digests"] == wanted, compression
+
+    # Two versions of a file are both allowed; the algorithm is that of the command line or the other sources.
+    deb(repo, "two", {"usr/bin/b": b"second"}, "xz")
+    answer = run("create", "runtime", "--local-deb-repo", tmp_path / "repo", "--algo", "sha1", "-o", "out", cwd=tmp_path)
+    digests = json.loads((tmp_path / "out").read_text())["digests"]
+    assert digests["/usr/bin/b"] == sorted(sha(big, "sha1") + sha(b"second", "sha1"))
+    (repo / "two.deb").unlink()
+
+    # What cannot be read to its end adds nothing, and is told.
+    data = whole.read_bytes()
+    bad = {"empty": b"", "text": b"no package\n", "rpm": rpm_package({"/usr/bin/z": "d" * 64}), "half": data[:len(data) // 2],
+           "end": data[:-100], "flip": data[:-2000] + bytes(b ^ 0x55 for b in data[-2000:-1900]) + data[-1900:],
+           "magic": b"!<arch>\n" + b"other           " + data[24:]}
+    for name, content in bad.items():
+        (repo / f"{name}.deb").write_bytes(content)
+    os.symlink("/dev/zero", repo / "zero.deb")  # not followed
+    (repo / "folder.deb").mkdir()
+    answer = run("create", "runtime", "--local-deb-repo", tmp_path / "repo", "-o", "out", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert f"{len(bad)} packages could not be read" in answer.stderr, answer.stderr
+    for name in bad:
+        assert f"{name}.deb: " in answer.stderr, answer.stderr
+    assert json.loads((tmp_path / "out").read_text())["digests"] == wanted
+
+
+def tar_of(entries):
+    """(name, type, link, data) as an uncompressed tar."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as t:
+        for name, kind, link, data in entries:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.size = kind, link, len(data)
+            t.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def ar_of(members):
+    out = b"!<arch>\n"
+    for name, data in members:
+        out += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
+    return out
+
+
+@pytest.mark.parametrize("entries,words", [
+    ([("./usr/../../etc/passwd", tarfile.REGTYPE, "", b"x")], "a name that is no path"),
+    ([("usr/bin/x", tarfile.REGTYPE, "", b"x")], "a name that is no path"),
+    ([("./usr//x", tarfile.REGTYPE, "", b"x")], "a name that is no path"),
+    ([("./usr/..", tarfile.REGTYPE, "", b"x")], "a name that is no path"),
+    ([("./" + "a" * 5000, tarfile.REGTYPE, "", b"x")], "a name that is no path"),
+    ([("./usr/y", tarfile.LNKTYPE, "./usr/x", b""), ("./usr/x", tarfile.REGTYPE, "", b"x")], "did not come before"),
+])
+def test_debian_packages_with_hostile_names_add_nothing(tmp_path, entries, words):
+    entries = [("./usr/good", tarfile.REGTYPE, "", b"good")] + entries
+    (tmp_path / "h.deb").write_bytes(ar_of([("debian-binary", b"2.0\n"), ("control.tar", tar_of([])),
+                                            ("data.tar", tar_of(entries))]))
+    answer = run("create", "runtime", "--local-deb-repo", tmp_path, "-o", "out", cwd=tmp_path)
+    assert answer.returncode == 0 and words in answer.stderr, answer.stderr
+    assert json.loads((tmp_path / "out").read_text())["digests"] == {}
+    (tmp_path / "h.deb").write_bytes(ar_of([("debian-binary", b"2.0\n"), ("data.tar", tar_of(entries[:1]))]))
+    answer = run("create", "runtime", "--local-deb-repo", tmp_path, "-o", "out", cwd=tmp_path)
+    assert json.loads((tmp_path / "out").read_text())["digests"] == {"/usr/good": [hashlib.sha256(b"good").hexdigest()]}
 
 
 def test_headers_of_rpm_packages_give_their_files(tmp_path):
