@@ -18,6 +18,7 @@ import time
 
 import pytest
 
+import softtpm
 import stores
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -166,10 +167,8 @@ class Lab:
         folder = self.dir / name
         folder.mkdir(exist_ok=True)
         sock = self.dir / f"{name}.sock"
-        p = self.spawn(name, ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags",
-                              "not-need-init,startup-clear", "--server", f"type=unixio,path={sock},mode=0777", "--ctrl",
-                              f"type=unixio,path={sock}.ctrl,mode=0777"])
-        wait_until(sock.exists, 10, "socket of the software TPM")
+        p = self.spawn(name, softtpm.command(folder, sock))
+        wait_until(lambda: softtpm.listens(sock), 10, "software TPM that listens")
         self.tcti = f"swtpm:path={sock}"
         return p
 

@@ -20,6 +20,8 @@ import uuid
 
 import pytest
 
+import softtpm
+
 BUILD = pathlib.Path(os.environ.get("QL_BUILD_DIR", pathlib.Path(__file__).parents[2] / "build" / "release"))
 BIN = BUILD / "bin"
 UUID = "d432fbb3-d2f1-4a97-9ef7-75bd81c00000"
@@ -113,10 +115,8 @@ class Tpm:
     def __init__(self, folder):
         folder.mkdir()
         self.sock = folder / "sock"
-        self.process = Process(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags",
-                                "not-need-init,startup-clear", "--server", f"type=unixio,path={self.sock},mode=0777",
-                                "--ctrl", f"type=unixio,path={self.sock}.ctrl,mode=0777"], folder / "log")
-        wait_until(lambda: pathlib.Path(f"{self.sock}.ctrl").exists())
+        self.process = Process(softtpm.command(folder, self.sock), folder / "log")
+        wait_until(lambda: softtpm.listens(self.sock))
         self.tcti = f"swtpm:path={self.sock}"
 
 
