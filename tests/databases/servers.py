@@ -14,20 +14,16 @@ import pathlib
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "fixtures"))
+from ports import free_port  # noqa: E402
+
 PASSWORD = "it's a p%w/d"  # what a URL, a shell or SQL might trip over
 QUOTED = "it's%20a%20p%25w%2Fd"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def find(program, *places):

@@ -10,9 +10,9 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -22,6 +22,9 @@ import softtpm
 import stores
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
+from ports import free_port  # noqa: E402
+
 BUILD = pathlib.Path(os.environ.get("QL_BUILD_DIR", ROOT / "build" / "release"))
 SHARED = ROOT.parent / "shared"
 AGENT_ID = "d432fbb3-d2f1-4a97-9ef7-75bd81c00000"
@@ -35,12 +38,6 @@ def vectors(name):
     if not path.exists():
         pytest.skip(f"no vectors at {path}")
     return json.loads(path.read_text())
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_until(condition, seconds=15, what="condition"):

@@ -21,6 +21,7 @@ import uuid
 import pytest
 
 import softtpm
+from conftest import free_port
 
 BUILD = pathlib.Path(os.environ.get("QL_BUILD_DIR", pathlib.Path(__file__).parents[2] / "build" / "release"))
 BIN = BUILD / "bin"
@@ -31,12 +32,6 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("swtpm"), reason="swtpm is not installed"),
     pytest.mark.skipif(not (BIN / "quicklime-agent").exists(), reason="quicklime-agent is not built"),
 ]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_until(what, seconds=60):
