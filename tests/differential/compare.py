@@ -17,16 +17,28 @@ def read(path):
     return results
 
 
-def matches(rule, case, ours, other):
-    """A rule holds when all that it names does: verdicts, events that only one side has, tags of the case."""
-    more = collections.Counter(ours["events"]) - collections.Counter(other["events"])
-    less = collections.Counter(other["events"]) - collections.Counter(ours["events"])
+def explains(rule, case, ours, other):
+    """A rule may speak for a case when the verdicts are as it says, and the tags and those of our events that it asks for are there."""
     when = rule["when"]
     return (ours["verdict"] == when.get("ours", ours["verdict"])
             and other["verdict"] == when.get("other", other["verdict"])
-            and set(more) <= set(when.get("only_ours", []))
-            and set(less) <= set(when.get("only_other", []))
-            and set(when.get("tags", [])) <= set(case["tags"]))
+            and set(when.get("tags", [])) <= set(case["tags"])
+            and set(when.get("has", [])) <= set(ours["events"]))
+
+
+def explanation(known, case, ours, other):
+    """The rules that together name every event which only one side has; None when an event is left over."""
+    more = set(collections.Counter(ours["events"]) - collections.Counter(other["events"]))
+    less = set(collections.Counter(other["events"]) - collections.Counter(ours["events"]))
+    used = []
+    for rule in (r for r in known if explains(r, case, ours, other)):
+        mine, theirs = set(rule["when"].get("only_ours", [])), set(rule["when"].get("only_other", []))
+        if "*" in mine:
+            mine = set(more)
+        if more & mine or less & theirs or not (more or less or used):
+            used.append(rule["id"])
+        more, less = more - mine, less - theirs
+    return " + ".join(used) if used and not more and not less else None
 
 
 def main():
@@ -47,9 +59,9 @@ def main():
         if a["verdict"] == b["verdict"] and collections.Counter(a["events"]) == collections.Counter(b["events"]):
             seen["equal"] += 1
             continue
-        rule = next((r for r in known if matches(r, case, a, b)), None)
-        if rule:
-            seen[rule["id"]] += 1
+        why = explanation(known, case, a, b)
+        if why:
+            seen[why] += 1
             continue
         unexplained += 1
         print(f"{name} {case['tags']}: ours {a['verdict']} {a['events']}, other {b['verdict']} {b['events']}")

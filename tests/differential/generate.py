@@ -10,7 +10,8 @@ import struct
 import sys
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 DIRS = ["/usr/bin/", "/usr/lib/x86_64-linux-gnu/", "/etc/", "/tmp/", "/var/lib/ab/", "/opt/é/"]
@@ -19,6 +20,7 @@ EXCLUDES = ["/tmp/.*", r"/etc/z\.sh$", "/usr/bin/(cat|ls)", "^/var/lib/.*", "(?i
             "boot_aggregate", r"/.*\$cash", "/tmp/x{1,2}", r"\S+/(?P<n>z)\.sh", "(?!/usr).*cat"]
 BAD_EXCLUDES = ["(", "[a", "*x", "a{2}{3}", r"\p{L}", "(?P<n>a)(?P<n>b)", "(?:ab)*+x", "x(?i)y"]
 KEYRINGS = [".ima", ".builtin_trusted_keys", ".evm"]
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def der_of(key):
@@ -26,13 +28,14 @@ def der_of(key):
 
 
 def key_id(key):
-    point = key.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
-    return hashlib.sha1(point).digest()[-4:]
+    form = (serialization.Encoding.DER, serialization.PublicFormat.PKCS1) if key is RSA else \
+        (serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+    return hashlib.sha1(key.public_key().public_bytes(*form)).digest()[-4:]
 
 
 def file_signature(key, digest):
-    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-    raw = key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256())))
+    how = (padding.PKCS1v15(), Prehashed(hashes.SHA256())) if key is RSA else (ec.ECDSA(Prehashed(hashes.SHA256())),)
+    raw = key.sign(digest, *how)
     return b"\x03\x02\x04" + key_id(key) + struct.pack(">H", len(raw)) + raw
 
 
@@ -46,10 +49,13 @@ class Case:
     def __init__(self, seed):
         self.rng = random.Random(seed)
         rng = self.rng
+        self.lines, self.values, self.tags = [], [], set()
         self.bank = rng.choice(["sha1", "sha256", "sha256", "sha384", "sha512"])
         self.log_alg = rng.choice(["sha1"] * 6 + ["sha256"])
         self.keys = [ec.derive_private_key(rng.randrange(1, ORDER), ec.SECP256R1()) for _ in range(2)]
-        self.lines, self.values, self.tags = [], [], set()
+        if rng.random() < 0.3:
+            self.keys[rng.randrange(2)] = RSA
+            self.tags.add("rsa")
         self.policy = {"meta": {"version": 1, "generator": 0}, "release": 0, "digests": {}, "excludes": [], "keyrings": {},
                        "ima": {"ignored_keyrings": [], "log_hash_alg": self.log_alg, "dm_policy": None}, "ima-buf": {},
                        "verification-keys": ""}
@@ -142,9 +148,21 @@ class Case:
         if rng.random() < 0.97:
             self.add("ima-ng", f"sha256:{digest.hex()} boot_aggregate",
                      field(b"sha256:\0" + digest) + field(b"boot_aggregate\0"))
-            self.policy["digests"]["boot_aggregate"] = [digest.hex()]
+            known = rng.random()
+            if known < 0.96:
+                self.policy["digests"]["boot_aggregate"] = [digest.hex()]
+            else:
+                self.tags.add("boot-aggregate")
+                if known < 0.98:
+                    self.policy["digests"]["boot_aggregate"] = [bytes(32).hex()]
+        has_devices = rng.random() < 0.2
+        if has_devices:
+            devices = Devices(self)
         for _ in range(rng.randrange(1, 25)):
-            (self.buffer_entry if rng.random() < 0.15 else self.file_entry)()
+            if has_devices and rng.random() < 0.4:
+                devices.entry()
+            else:
+                (self.buffer_entry if rng.random() < 0.15 else self.file_entry)()
         if rng.random() < 0.15:
             self.bad_line()
         self.policy["excludes"] = rng.sample(EXCLUDES, rng.choice([0, 0, 1, 2, 4]))
@@ -172,6 +190,91 @@ class Case:
                 "violations": rng.choice(["tolerate", "tolerate", "fail"]),
                 "log": "\n".join(self.lines) + "\n",
                 "tags": sorted(self.tags)}
+
+
+class Devices:
+    """Entries of the device mapper, and a policy for them that most of them follow."""
+
+    def __init__(self, case):
+        self.case, self.rng = case, case.rng
+        self.by = self.rng.choice(["name", "uuid"])
+        self.loaded = {}  # name: [uuid, digest of the table]
+        case.tags.add("dm")
+        case.policy["ima"]["dm_policy"] = {"version": 1, "match_on": self.by, "rules": {
+            kind: self.rule(kind) for kind in self.rng.sample(["linear", "verity"], self.rng.choice([1, 2, 2]))}}
+
+    def rule(self, kind):
+        rng = self.rng
+        own = {"linear": {"device_name": "7:0", "start": "512"},
+               "verity": {"root_digest": "ab" * 32, "verity_algorithm": "sha256", "ignore_zero_blocks": False}}[kind]
+        return {"required": False, "device_resume_required": rng.random() < 0.5, "allow_clear": rng.random() < 0.5,
+                "device_rename": {"valid_name": rng.choice([None, f"{kind}-[0-9]+", f"{kind}-new"]), "valid_uuid": None},
+                "device_remove": {"allow_removal": rng.random() < 0.5},
+                "table_load": {"allow_multiple_loads": rng.random() < 0.5, "name": f"{kind}-[0-9]+", "uuid": f"U-{kind}-.*",
+                               "major": 253, "minor": rng.choice([None, 0]), "minor_count": 1, "num_targets": 1,
+                               "targets": [{"target_index": 0, "target_begin": rng.choice([0, None]),
+                                            "target_len": rng.choice([None, 1953, "[0-9]+"]), "target_name": kind,
+                                            "target_version": "1\\.[0-9]\\.0", **own}]}}
+
+    def meta(self, name, uuid):
+        return f"name={name},uuid={uuid},major=253,minor=0,minor_count=1,num_targets=1"
+
+    def add(self, event, text):
+        case, content = self.case, text.encode()
+        digest = hashlib.sha256(content).digest()
+        data = field(b"sha256:\0" + digest) + field(event.encode() + b"\0") + field(content)
+        case.add("ima-buf", f"sha256:{digest.hex()} {event} {content.hex()}", data)
+        return digest.hex()
+
+    def load(self, _name):
+        rng = self.rng
+        kind = rng.choice(["linear", "verity"])
+        name = f"{kind}-{rng.randrange(3)}"
+        uuid = f"U-{name}"
+        if rng.random() < 0.04:
+            name, uuid = "other", "V"
+        number = rng.choice([0] * 20 + [1])
+        own = {"linear": f"device_name=7:{number},start=512",
+               "verity": "hash_failed=V,verity_version=1,data_device_name=253:1,hash_device_name=253:0,verity_algorithm=sha256,"
+                         f"root_digest={'ab' * 31}{'ab' if number == 0 else 'cd'},salt=00,ignore_zero_blocks=n,"
+                         "check_at_most_once=n"}[kind]
+        digest = self.add("dm_table_load", f"dm_version=4.45.0;{self.meta(name, uuid)};target_index=0,target_begin=0,"
+                          f"target_len=1953,target_name={kind},target_version=1.{rng.randrange(9)}.0,{own};")
+        self.loaded[name] = [uuid, digest]
+
+    def resume(self, name):
+        uuid, digest = self.loaded[name]
+        if self.rng.random() < 0.03:
+            digest = hashlib.sha256(b"other").hexdigest()
+        self.add("dm_device_resume", f"dm_version=4.45.0;{self.meta(name, uuid)};active_table_hash=sha256:{digest};"
+                 "current_device_capacity=1953;")
+
+    def remove(self, name):
+        uuid, digest = self.loaded[name]
+        self.add("dm_device_remove", f"dm_version=4.45.0;device_active_metadata={self.meta(name, uuid)};"
+                 f"active_table_hash=sha256:{digest},remove_all=n;current_device_capacity=1953;")
+        if self.rng.random() < 0.8:
+            del self.loaded[name]
+
+    def clear(self, name):
+        uuid, digest = self.loaded[name]
+        self.add("dm_table_clear", f"dm_version=4.45.0;{self.meta(name, uuid)};inactive_table_hash=sha256:{digest};"
+                 "current_device_capacity=1953;")
+
+    def rename(self, name):
+        uuid, digest = self.loaded[name]
+        new = name.split("-")[0] + self.rng.choice(["-7", "-new", "-bad"])
+        self.add("dm_device_rename", f"dm_version=4.45.0;{self.meta(name, uuid)};new_name={new},new_uuid={uuid};"
+                 "current_device_capacity=1953;")
+        if self.by == "name":
+            self.loaded[new] = self.loaded.pop(name)
+
+    def entry(self):
+        rng = self.rng
+        if not self.loaded or rng.random() < 0.4:
+            self.load(None)
+        else:
+            rng.choice([self.resume, self.resume, self.resume, self.remove, self.clear, self.rename])(rng.choice(list(self.loaded)))
 
 
 def main():
