@@ -7,10 +7,7 @@
  * the path's variable segments. The rest is the body, or the query of a GET.
  */
 #pragma once
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +15,7 @@
 
 #include "buf.h"
 #include "log.h"
+#include "loopback.h"
 #include "server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -93,13 +91,10 @@ static void site_query(const uint8_t *data, size_t len, struct ql_buf *out)
 /* Send, turn the loop, and read until the server closes. Every request has an answer. */
 static void site_talk(const struct ql_buf *request, void (*turn)(void))
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(ql_http_server_port(site_server))};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = loopback_connect(ql_http_server_port(site_server));
     size_t at = 0, got = 0;
     char head[16] = "", sink[16384];
 
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    site_must(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0);
     for (int i = 0; i < SITE_TURNS_MAX; i++) {
         ssize_t n;
 

@@ -3,15 +3,14 @@
  * A whole server on a loopback socket. What evhttp serves must be what the gate framed: the same number of requests,
  * each with the body length that the gate read. A difference would be a smuggled request.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "gate.h"
+#include "loopback.h"
 #include "server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -68,15 +67,11 @@ static void start(void)
 
 static void send_all(const uint8_t *data, size_t len)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(ql_http_server_port(server))};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = loopback_connect(ql_http_server_port(server));
     size_t at = 0;
     char sink[4096];
     ssize_t n;
 
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0)
-        abort();
     for (int turn = 0; turn < TURNS_MAX; turn++) {
         if (at < len) {
             n = send(fd, data + at, len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
