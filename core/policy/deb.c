@@ -232,16 +232,6 @@ static int read_files(struct package *p, struct ql_err *err)
     return r == ARCHIVE_EOF ? QL_OK : library_failed(p->inner, err);
 }
 
-static int merge(struct ql_names *to, const struct ql_names *from, struct ql_err *err)
-{
-    for (size_t i = 0; i < from->count; i++)
-        for (size_t k = 0; k < from->list[i].count; k++)
-            if (ql_names_add(to, from->list[i].bytes, from->list[i].len, from->list[i].values[k],
-                             strlen(from->list[i].values[k])) < 0)
-                return ql_fail_nomem(err);
-    return QL_OK;
-}
-
 /* @param ret  a package that is whole, and its digests */
 static int read_package(int fd, const char *algorithm, struct package **ret, struct ql_err *err)
 {
@@ -272,7 +262,7 @@ int ql_deb_read(int fd, const char *algorithm, struct ql_draft *to, struct ql_er
     ql_auto(package_freep) struct package *p = NULL;
     int r = read_package(fd, algorithm, &p, err);
 
-    return r == QL_OK ? merge(&to->digests, &p->digests, err) : r;
+    return r == QL_OK && ql_names_merge(&to->digests, &p->digests) < 0 ? ql_fail_nomem(err) : r;
 }
 
 /* ---- a folder ---- */
@@ -354,7 +344,7 @@ static void *read_some(void *arg)
             r = read_package(fd, f->rules->algorithm, &p, &why);
         pthread_mutex_lock(&f->lock);
         if (r == QL_OK)
-            r = merge(&f->to->digests, &p->digests, &why);
+            r = ql_names_merge(&f->to->digests, &p->digests) < 0 ? ql_fail_nomem(&why) : QL_OK;
         if (r < 0) {
             fprintf(stderr, "%s: %s\n", f->paths[at], why.text);
             f->bad++;

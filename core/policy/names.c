@@ -103,6 +103,21 @@ int ql_names_add(struct ql_names *n, const void *name, size_t len, const char *v
     return value ? add_value(&n->list[*slot - 1], value, value_len) : QL_OK;
 }
 
+int ql_names_merge(struct ql_names *to, const struct ql_names *from)
+{
+    int r = QL_OK;
+
+    for (size_t i = 0; r == QL_OK && i < from->count; i++) {
+        const struct ql_name *n = &from->list[i];
+
+        if (n->count == 0)
+            r = ql_names_add(to, n->bytes, n->len, NULL, 0);
+        for (size_t k = 0; r == QL_OK && k < n->count; k++)
+            r = ql_names_add(to, n->bytes, n->len, n->values[k], strlen(n->values[k]));
+    }
+    return r;
+}
+
 const struct ql_name *ql_names_find(const struct ql_names *n, const void *name, size_t len)
 {
     const uint32_t *slot = n->slot_count > 0 ? slot_of(n, name, len) : NULL;

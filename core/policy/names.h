@@ -26,6 +26,8 @@ struct ql_names {
 
 /** Add a name, and a value unless NULL (its first @p value_len bytes). @retval QL_ENOMEM @retval QL_ELIMIT 2^31 names */
 int ql_names_add(struct ql_names *n, const void *name, size_t len, const char *value, size_t value_len);
+/** Add all names of another map with their values. @retval QL_ENOMEM @retval QL_ELIMIT */
+int ql_names_merge(struct ql_names *to, const struct ql_names *from);
 const struct ql_name *ql_names_find(const struct ql_names *n, const void *name, size_t len);
 /** Sort each name's values and drop repeated ones. */
 void ql_names_tidy(struct ql_names *n);

@@ -10,10 +10,12 @@
 #include "error.h"
 #include "file.h"
 #include "reader.h"
+#include "repomd.h"
 #include "rpm.h"
 
 enum {
     LEAD_LEN = 96,
+    HEADER_INTRO_LEN = 16,
     INDEX_LEN = 16,
     TYPE_INT32 = 4,
     TYPE_STRING_ARRAY = 8,
@@ -114,11 +116,29 @@ static bool is_digest(const char *hex, size_t len)
     return len > 0 && strspn(hex, "0") != len && strspn(hex, "0123456789abcdef") == len;
 }
 
+int ql_rpm_add_file(struct ql_draft *to, const char *dir, size_t dir_len, const char *base, size_t base_len,
+                    const char *hex, size_t hex_len, struct ql_err *err)
+{
+    char path[PATH_LEN_MAX];
+
+    if (!is_digest(hex, hex_len))
+        return QL_OK;
+    if (dir_len >= sizeof path || base_len >= sizeof path - dir_len)
+        return ql_fail(err, QL_ELIMIT, "RPM: path of more than %d bytes", PATH_LEN_MAX);
+    memcpy(path, dir, dir_len);
+    memcpy(path + dir_len, base, base_len);
+    for (size_t k = 0; k < dir_len + base_len; k++)
+        if (path[k] == ' ')
+            path[k] = '_';
+    return ql_names_add(&to->digests, path, dir_len + base_len, hex, hex_len) < 0 ? ql_fail_nomem(err)
+                                                                                  : QL_OK;
+}
+
 static int add_files(struct list digests, struct list bases, struct ql_reader indexes, const struct dir *dirs,
                      uint32_t dir_count, struct ql_draft *to, struct ql_err *err)
 {
     uint32_t count = bases.count;
-    char path[PATH_LEN_MAX];
+    int r;
 
     for (uint32_t i = 0; i < count; i++) {
         size_t base_len = 0, len = 0;
@@ -127,19 +147,44 @@ static int add_files(struct list digests, struct list bases, struct ql_reader in
 
         if (!base || !hex || indexes.failed || dir >= dir_count)
             return ql_fail(err, QL_EPARSE, "RPM: list of files is cut short");
-        if (!is_digest(hex, len))
-            continue;
-        if (dirs[dir].len >= sizeof path - base_len)
-            return ql_fail(err, QL_ELIMIT, "RPM: path of more than %d bytes", PATH_LEN_MAX);
-        memcpy(path, dirs[dir].text, dirs[dir].len);
-        memcpy(path + dirs[dir].len, base, base_len);
-        for (size_t k = 0; k < dirs[dir].len + base_len; k++)
-            if (path[k] == ' ')
-                path[k] = '_';
-        if (ql_names_add(&to->digests, path, dirs[dir].len + base_len, hex, len) < 0)
-            return ql_fail_nomem(err);
+        r = ql_rpm_add_file(to, dirs[dir].text, dirs[dir].len, base, base_len, hex, len, err);
+        if (r < 0)
+            return r;
     }
     return QL_OK;
+}
+
+/* Where the header that begins at `at` ends, or how much must be there to tell. 0: none, or too long */
+static uint64_t header_end(const uint8_t *data, size_t len, uint64_t at)
+{
+    struct ql_reader in;
+    const uint8_t *magic;
+    uint64_t count, store;
+
+    if (len < at + HEADER_INTRO_LEN)
+        return at + HEADER_INTRO_LEN;
+    in = ql_reader_of(data + at, HEADER_INTRO_LEN);
+    magic = ql_reader_bytes(&in, sizeof header_magic);
+    (void)ql_reader_u32be(&in); /* reserved */
+    count = ql_reader_u32be(&in);
+    store = ql_reader_u32be(&in);
+    if (memcmp(magic, header_magic, sizeof header_magic) != 0 || count > QL_RPM_HEADER_MAX / INDEX_LEN ||
+        store > QL_RPM_HEADER_MAX)
+        return 0;
+    return at + HEADER_INTRO_LEN + count * INDEX_LEN + store;
+}
+
+size_t ql_rpm_need(const uint8_t *data, size_t len)
+{
+    uint64_t end;
+
+    if (len >= sizeof lead_magic && memcmp(data, lead_magic, sizeof lead_magic) != 0)
+        return 0;
+    end = header_end(data, len, LEAD_LEN); /* signatures */
+    if (end == 0 || len < LEAD_LEN + HEADER_INTRO_LEN)
+        return end;
+    end += (8 - (end - LEAD_LEN) % 8) % 8; /* padding; the index and what is before it have no part in it */
+    return header_end(data, len, end);
 }
 
 int ql_rpm_read(const uint8_t *data, size_t len, struct ql_draft *to, struct ql_err *err)
@@ -197,25 +242,46 @@ static int by_name(const FTSENT **a, const FTSENT **b)
     return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-static bool exists(const char *folder, const char *name)
+/* A file of repodata/, if it is there. */
+static int read_beside(const char *folder, const char *name, size_t max_len, uint8_t **ret, size_t *len,
+                       struct ql_err *err)
 {
     ql_auto_free char *path = ql_path_join(folder, name);
-    struct stat st;
+    int r = path ? ql_file_read(path, max_len, ret, len, err) : ql_fail_nomem(err);
 
-    return path && stat(path, &st) == 0;
+    return r == QL_ENOTFOUND ? QL_OK : r;
 }
 
-int ql_rpm_folder(const char *folder, struct ql_draft *to, size_t *bad, struct ql_err *err)
+static int check_index(const char *folder, const struct ql_rpm_rules *rules, struct ql_err *err)
+{
+    ql_auto_free uint8_t *index = NULL, *signature = NULL, *key = NULL;
+    size_t index_len = 0, signature_len = 0, key_len = 0;
+    int r = read_beside(folder, "repodata/repomd.xml", QL_REPOMD_LEN_MAX, &index, &index_len, err);
+
+    if (r == QL_OK && !index)
+        r = ql_fail(err, QL_ENOTFOUND, "%s: no repodata/repomd.xml: not an RPM repository", folder);
+    if (r == QL_OK)
+        r = read_beside(folder, "repodata/repomd.xml.asc", QL_DETACHED_MAX, &signature, &signature_len, err);
+    if (r == QL_OK)
+        r = read_beside(folder, "repodata/repomd.xml.key", QL_DETACHED_MAX, &key, &key_len, err);
+    return r < 0 ? r
+                 : ql_repomd_authentic(folder, rules->key, (struct ql_span){index, index_len},
+                                       (struct ql_span){signature, signature_len},
+                                       (struct ql_span){key, key_len}, err);
+}
+
+int ql_rpm_folder(const char *folder, const struct ql_rpm_rules *rules, struct ql_draft *to, size_t *bad,
+                  struct ql_err *err)
 {
     char *roots[] = {(char *)(uintptr_t)folder, NULL};
     FTS *fts;
     FTSENT *e;
-    int r = QL_OK;
+    int r = check_index(folder, rules, err);
 
     *bad = 0;
-    if (!exists(folder, "repodata/repomd.xml"))
-        return ql_fail(err, QL_ENOTFOUND, "%s: no repodata/repomd.xml: not an RPM repository", folder);
-    fprintf(stderr, "%s: signatures of the repository and its packages are not checked here\n", folder);
+    if (r < 0)
+        return r;
+    fprintf(stderr, "%s: signatures of the packages are not checked here\n", folder);
     fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
     if (!fts)
         return ql_fail(err, QL_EIO, "%s: %s", folder, strerror(errno));

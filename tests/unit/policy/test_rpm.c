@@ -95,6 +95,33 @@ static void every_truncation_is_refused(void **state)
             fail_msg("%zu of %zu bytes were taken", n, len);
 }
 
+/* Asked with what it said before, it ends at just the bytes that reading needs. */
+static void the_length_that_is_needed_is_told_step_by_step(void **state)
+{
+    uint8_t package[ROOM];
+    const size_t whole = make(package, 0);
+    size_t len = 0, need, steps = 0;
+
+    (void)state;
+    while ((need = ql_rpm_need(package, len)) > len) {
+        assert_true(need <= whole);
+        len = need;
+        steps++;
+    }
+    assert_int_equal(len, whole);
+    assert_int_equal(steps, 3); /* intro of the signatures, of the header, all */
+    for (size_t n = 0; n <= whole; n++) {
+        need = ql_rpm_need(package, n);
+        assert_true(need > 0 && need <= whole && (need > n || n == whole));
+    }
+    package[0] ^= 1;
+    assert_int_equal(ql_rpm_need(package, whole), 0);
+    assert_int_equal(ql_rpm_need(package, 4), 0);
+    make(package, 0);
+    put32(package + 96 + 16 + 8, 0x7fffffff);
+    assert_int_equal(ql_rpm_need(package, whole), 0);
+}
+
 static void headers_that_lie_are_refused(void **state)
 {
     uint8_t package[ROOM];
@@ -121,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_files_path_is_put_together),
         cmocka_unit_test(every_truncation_is_refused),
+        cmocka_unit_test(the_length_that_is_needed_is_told_step_by_step),
         cmocka_unit_test(headers_that_lie_are_refused),
     };
 
