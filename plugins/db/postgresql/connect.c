@@ -108,12 +108,12 @@ static const char *mode_of(enum sv_tls tls)
 static int begin_session(struct sv_db *db, struct pg *pg, struct ql_err *err)
 {
     int version = PQserverVersion(pg->c);
-    const char *encoding = NULL;
+    const char *said = PQparameterStatus(pg->c, "server_version"), *encoding = NULL;
     char sql[256];
 
     if (version < PG_OLDEST)
-        return db->host->fail(err, QL_EUNSUPPORTED, "%s: the server has version %d.%d, at least %d is needed",
-                              db->name, version / 10000, version % 10000, PG_OLDEST / 10000);
+        return db->host->fail(err, QL_EUNSUPPORTED, "%s: the server has version %.32s, at least %d is needed",
+                              db->name, said ? said : "unknown", PG_OLDEST / 10000);
     encoding = PQparameterStatus(pg->c, "server_encoding");
     if (!encoding || strcmp(encoding, "UTF8") != 0)
         return db->host->fail(err, QL_EUNSUPPORTED, "%s has the encoding %s, UTF8 is needed", db->name,
