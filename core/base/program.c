@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -16,7 +17,9 @@
 #include "program.h"
 
 enum {
-    SETTINGS_MAX = 64
+    SETTINGS_MAX = 64,
+    LARGE_BLOCK = 1024 * 1024, /* bytes; such a block is a mapping of its own */
+    KEPT_MAX = 4 * 1024 * 1024 /* free bytes at the end of the heap that are kept */
 };
 
 const char *ql_version(void)
@@ -211,6 +214,18 @@ static void harden(void)
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/*
+ * The C library moves its own limits up with each large block that is freed, and then keeps tens of megabytes that one hostile
+ * answer made it take. With limits that stay, large blocks go back to the system at once.
+ */
+static void bound_memory_kept(void)
+{
+#ifdef __GLIBC__
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK); /* without it, memory is only kept longer */
+    (void)mallopt(M_TRIM_THRESHOLD, KEPT_MAX);
+#endif
+}
+
 int ql_program_start(const struct ql_program *program, int argc, char **argv, struct ql_start *ret,
                      int *exit_code)
 {
@@ -220,6 +235,7 @@ int ql_program_start(const struct ql_program *program, int argc, char **argv, st
     int r = read_line(argc, argv, &l, &err);
 
     harden();
+    bound_memory_kept();
     *exit_code = 0;
     if (r < 0) {
         fprintf(stderr, "%s: %s (see --help)\n", program->name, err.text);

@@ -14,9 +14,8 @@ struct ql_fetch {
     char why[CURL_ERROR_SIZE];
     /* of the transfer that is under way */
     struct ql_buf *to;
-    size_t wanted;  /* 0: the whole file */
-    bool has_begun; /* with the body of the last answer */
-    bool is_full;   /* stopped because all that was wanted has come */
+    size_t wanted; /* 0: the whole file */
+    bool is_full;  /* stopped because all that was wanted has come */
 };
 
 static void begin_library(void)
