@@ -156,7 +156,8 @@ def test_a_damaged_store_is_refused_and_kept(ca):
     ca.run("init")
     path = ca.dir / "private.json"
     good = json.loads(path.read_text())
-    for bad in (dict(good, salt="x" + good["salt"][1:]), dict(good, priv="A" + good["priv"][1:]), {"priv": good["priv"]}, {}):
+    first = "A" if good["priv"][0] != "A" else "B"
+    for bad in (dict(good, salt="x" + good["salt"][1:]), dict(good, priv=first + good["priv"][1:]), {"priv": good["priv"]}, {}):
         path.write_text(json.dumps(bad))
         out = ca.run("create", "-n", "leaf", code=1)
         assert "private.json" in out and "ERROR" in out
