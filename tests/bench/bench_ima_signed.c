@@ -62,8 +62,8 @@ static void signing_init(struct signing *s, size_t count)
 {
     uint8_t *der = NULL, sha1[20];
     X509_PUBKEY *pub = NULL;
-    const uint8_t *point;
-    int len, point_len;
+    const uint8_t *point = NULL;
+    int len, point_len = 0;
 
     s->key = EVP_RSA_gen(2048);
     must(s->key, "no key");
