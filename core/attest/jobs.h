@@ -71,6 +71,7 @@ struct ql_check_job {
         char validator[33];
         const uint8_t *bytes;
         size_t len;
+        const uint8_t *digest; /**< not NULL: no bytes, the policy that the daemon holds under these 32 */
         bool
             must_be_signed; /**< a runtime policy: refused without a good signature of one of the keys below */
     } policies[QL_POLICIES_MAX];

@@ -30,8 +30,13 @@ struct ql_frame *ql_check_job_frame(const struct ql_check_job *job, struct ql_er
         r = ql_frame_add_text(f, QL_TAG_CERT, job->mtls_cert, err);
     for (size_t i = 0; r == QL_OK && i < job->policy_count; i++) {
         r = ql_frame_add_text(f, QL_TAG_VALIDATOR, job->policies[i].validator, err);
+        /* Item n of each belongs to policy n; one of the two is empty. */
         if (r == QL_OK)
-            r = ql_frame_add(f, QL_TAG_POLICY, job->policies[i].bytes, job->policies[i].len, err);
+            r = ql_frame_add(f, QL_TAG_POLICY, job->policies[i].digest ? NULL : job->policies[i].bytes,
+                             job->policies[i].digest ? 0 : job->policies[i].len, err);
+        if (r == QL_OK)
+            r = ql_frame_add(f, QL_TAG_DIGEST, job->policies[i].digest, job->policies[i].digest ? 32 : 0,
+                             err);
         must_be_signed |= (uint64_t)job->policies[i].must_be_signed << i;
     }
     if (r == QL_OK)

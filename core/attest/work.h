@@ -42,6 +42,15 @@ int ql_work(struct ql_worker *w, const struct ql_frame *job, struct ql_frame **r
 /** Tell the daemon whose code runs from now on: what kills the worker is put down to it. @param job NULL: at start */
 void ql_work_entering(const struct ql_worker *w, const struct ql_frame *job, const char *validator);
 
+/**
+ * A policy that the daemon holds: compiled before, or asked for and compiled now.
+ * @param[out] ret  borrowed until ql_policy_cache_trim(), which the caller's job ends with
+ * @retval QL_ENOTFOUND the daemon does not hold it any more @retval QL_ENOMEM @retval QL_ECLOSED
+ * @retval other  as ql_policy_compile()
+ */
+int ql_work_policy(struct ql_worker *w, const struct ql_frame *job, const char *validator,
+                   const uint8_t digest[32], struct ql_policy **ret, struct ql_err *err);
+
 /* One a job type; called by ql_work(). */
 int ql_work_attest(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result,
                    struct ql_err *err);

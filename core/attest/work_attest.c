@@ -133,42 +133,6 @@ static int read_states(struct attest *a)
     return QL_OK;
 }
 
-/* Ask the daemon for a policy that this worker does not hold, and compile it. */
-static int fetch_policy(struct attest *a, const char *validator, const uint8_t *digest,
-                        struct ql_policy **ret, struct ql_err *err)
-{
-    ql_auto(ql_frame_freep) struct ql_frame *ask = ql_frame_new(QL_FRAME_NEED_POLICY, a->job->job);
-    ql_auto(ql_frame_freep) struct ql_frame *got = NULL;
-    ql_auto(ql_policy_freep) struct ql_policy *policy = NULL;
-    const struct ql_item *bytes;
-    size_t len;
-    int r;
-
-    if (!ask)
-        return ql_fail_nomem(err);
-    r = ql_frame_add(ask, QL_TAG_DIGEST, digest, 32, err);
-    if (r == QL_OK)
-        r = ql_frame_send(a->worker->sock, ask, err);
-    if (r == QL_OK)
-        r = ql_frame_recv(a->worker->sock, &got, err);
-    if (r != QL_OK)
-        return r;
-    bytes = ql_frame_get(got, QL_TAG_POLICY, 0);
-    if (got->kind != QL_FRAME_POLICY || got->job != a->job->job)
-        return ql_fail(err, QL_EPARSE, "frame of kind %u in place of a policy", got->kind);
-    if (!bytes)
-        return ql_fail(err, QL_ENOTFOUND, "policy of %s is not there any more", validator);
-    len = bytes->len;
-    ql_work_entering(a->worker, a->job, validator);
-    r = ql_policy_compile(a->worker->registry, validator, bytes->data, len, QL_ORIGIN_STORED, &policy, err);
-    if (r < 0)
-        return r;
-    if (memcmp(policy->digest, digest, sizeof policy->digest) != 0)
-        return ql_fail(err, QL_ENOTFOUND, "policy of %s has another digest", validator);
-    *ret = policy;
-    return ql_policy_cache_put(a->worker->policies, ql_steal(policy), len, ql_steal(got), err);
-}
-
 /*
  * Policies in the order of the job. Without one of them there is no verdict, and what that means is for the
  * daemon to say.
@@ -178,16 +142,14 @@ static int get_policies(struct attest *a, struct ql_err *err)
     for (size_t i = 0;; i++) {
         const struct ql_item *digest = ql_frame_get(a->job, QL_TAG_DIGEST, i);
         ql_auto_free char *name = ql_frame_get_text(a->job, QL_TAG_VALIDATOR, i);
-        int r = QL_OK;
+        int r;
 
         if (!digest && !name)
             break;
         if (!digest || !name || digest->len != 32 || i == QL_POLICIES_MAX ||
             !ql_component_name_ok(name, strlen(name)))
             return ql_fail(err, QL_EPARSE, "policies of a job are out of form");
-        a->policies[i] = ql_policy_cache_get(a->worker->policies, name, digest->data);
-        if (!a->policies[i])
-            r = fetch_policy(a, name, digest->data, &a->policies[i], err);
+        r = ql_work_policy(a->worker, a->job, name, digest->data, &a->policies[i], err);
         if (r < 0)
             return r;
         a->in.policy_count++;

@@ -83,11 +83,10 @@ static int add_need(json_t *list, const char *validator, const struct ql_need *n
     return j && json_array_append_new(list, j) == 0 ? QL_OK : QL_ENOMEM;
 }
 
-static int check_policy(struct ql_worker *w, const char *validator, const struct ql_item *bytes,
-                        uint32_t *mask, json_t *needs, struct ql_err *err)
+static int collect_needs(const struct ql_policy *p, const char *validator, uint32_t *mask, json_t *needs,
+                         struct ql_err *err)
 {
-    ql_auto(ql_policy_freep) struct ql_policy *p = NULL;
-    int r = ql_policy_compile(w->registry, validator, bytes->data, bytes->len, QL_ORIGIN_UPLOAD, &p, err);
+    int r = QL_OK;
 
     for (size_t i = 0; r == QL_OK && i < p->needs.item_count; i++) {
         r = add_need(needs, validator, &p->needs.items[i]);
@@ -103,18 +102,46 @@ static int check_policy(struct ql_worker *w, const char *validator, const struct
     return r;
 }
 
+static int check_policy(struct ql_worker *w, const char *validator, const struct ql_item *bytes,
+                        uint32_t *mask, json_t *needs, struct ql_err *err)
+{
+    ql_auto(ql_policy_freep) struct ql_policy *p = NULL;
+    int r = ql_policy_compile(w->registry, validator, bytes->data, bytes->len, QL_ORIGIN_UPLOAD, &p, err);
+
+    return r == QL_OK ? collect_needs(p, validator, mask, needs, err) : r;
+}
+
+/* A policy that was checked when it was stored. */
+static int check_stored(struct ql_worker *w, const struct ql_frame *job, const char *validator,
+                        const struct ql_item *digest, uint32_t *mask, json_t *needs, struct ql_err *err)
+{
+    struct ql_policy *p = NULL;
+    int r;
+
+    if (digest->len != 32)
+        return ql_fail(err, QL_EPARSE, "digest of %zu bytes", digest->len);
+    r = ql_work_policy(w, job, validator, digest->data, &p, err);
+    return r == QL_OK ? collect_needs(p, validator, mask, needs, err) : r;
+}
+
 /* Kept out of the loop below: one policy, its signature first. */
 static int check_one(struct ql_worker *w, const struct ql_frame *job, size_t i, const char *validator,
                      uint32_t *mask, json_t *needs, uint64_t *generator, const char **field,
                      struct ql_err *why)
 {
     const struct ql_item *bytes = ql_frame_get(job, QL_TAG_POLICY, i);
+    const struct ql_item *digest = ql_frame_get(job, QL_TAG_DIGEST, i);
     bool is_runtime = strcmp(validator, "ima") == 0;
     uint64_t must_be_signed = 0;
     int r = QL_OK;
 
     if (ql_frame_get_u64(job, QL_TAG_FLAGS, &must_be_signed) < 0)
         must_be_signed = UINT64_MAX; /* fail closed */
+    *field = validator;
+    if (digest && digest->len > 0)
+        return must_be_signed >> i & 1
+                   ? ql_fail(why, QL_EPARSE, "a stored policy cannot be checked against a signature")
+                   : check_stored(w, job, validator, digest, mask, needs, why);
     if ((must_be_signed >> i & 1) && is_runtime)
         r = ql_runtime_policy_signature(job, bytes->data, bytes->len, field, why);
     if (r < 0)
@@ -127,8 +154,7 @@ static int check_one(struct ql_worker *w, const struct ql_frame *job, size_t i, 
     return r;
 }
 
-int ql_work_check(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result,
-                  struct ql_err *err)
+static int check(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result, struct ql_err *err)
 {
     const struct ql_item *ak = ql_frame_get(job, QL_TAG_AK, 0), *cert = ql_frame_get(job, QL_TAG_CERT, 0);
     ql_auto_json json_t *needs = json_array();
@@ -148,6 +174,8 @@ int ql_work_check(struct ql_worker *w, const struct ql_frame *job, struct ql_fra
         if (!validator || i == QL_POLICIES_MAX || !ql_component_name_ok(validator, strlen(validator)))
             return ql_fail(err, QL_EPARSE, "policies of a job are out of form");
         r = check_one(w, job, i, validator, &mask, needs, &generator, &field, &why);
+        if (r == QL_ECLOSED)
+            return ql_fail(err, r, "%s", why.text); /* the daemon is gone: that is no answer */
         if (r < 0)
             return refuse(result, field, r, &why);
     }
@@ -158,4 +186,13 @@ int ql_work_check(struct ql_worker *w, const struct ql_frame *job, struct ql_fra
     if (r == QL_OK)
         r = ql_frame_add_u64(result, QL_TAG_GENERATOR, generator, err);
     return r == QL_OK ? ql_frame_add_json(result, QL_TAG_NEEDS, needs, err) : r;
+}
+
+int ql_work_check(struct ql_worker *w, const struct ql_frame *job, struct ql_frame *result,
+                  struct ql_err *err)
+{
+    int r = check(w, job, result, err);
+
+    ql_policy_cache_trim(w->policies);
+    return r;
 }

@@ -121,20 +121,28 @@ static int get_name(struct ql_txn *t, const char *kind, const char *name, struct
     return r;
 }
 
+int ql_policies_find(struct ql_txn *t, const char *kind, const char *name, struct ql_policy_row *ret,
+                     struct ql_err *err)
+{
+    struct name_row row = {0};
+    int r = get_name(t, kind, name, &row, err);
+
+    if (r == QL_OK)
+        *ret = (struct ql_policy_row){
+            .kind = row.kind, .name = row.name, .digest = row.digest, .generator = row.generator};
+    return r;
+}
+
 int ql_policies_get(struct ql_txn *t, const char *kind, const char *name, struct ql_policy_row *ret,
                     struct ql_err *err)
 {
     struct ql_policy_row policy = {0};
-    struct name_row row = {0};
-    int r;
+    int r = ql_policies_find(t, kind, name, &policy, err);
 
-    r = get_name(t, kind, name, &row, err);
     if (r < 0)
         return r;
-    policy = (struct ql_policy_row){
-        .kind = row.kind, .name = row.name, .digest = row.digest, .generator = row.generator};
-    if (row.digest)
-        r = get_content(t, row.digest, &policy, err);
+    if (policy.digest)
+        r = get_content(t, policy.digest, &policy, err);
     if (r < 0) {
         ql_policy_row_done(&policy);
         /* A name whose content is gone is damage, not the absence of the name. */

@@ -24,6 +24,9 @@ extern const struct ql_table ql_policy_names_table, ql_policy_contents_table;
 void ql_policy_row_done(struct ql_policy_row *row);
 int ql_policies_get(struct ql_txn *t, const char *kind, const char *name, struct ql_policy_row *ret,
                     struct ql_err *err);
+/** As ql_policies_get(), without the content: content NULL, digest NULL for null content. */
+int ql_policies_find(struct ql_txn *t, const char *kind, const char *name, struct ql_policy_row *ret,
+                     struct ql_err *err);
 /** Content by digest. @retval QL_ENOTFOUND */
 int ql_policies_content(struct ql_txn *t, const char *digest, char **ret, size_t *ret_len,
                         struct ql_err *err);

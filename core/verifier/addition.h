@@ -21,7 +21,9 @@ struct ql_added_policy {
     uint8_t *bytes; /**< what the validator compiles; NULL: nothing to judge by */
     size_t len;
     bool is_inline; /**< comes with the addition; else the stored one of that name is meant */
-    bool is_null;   /**< stored with null content */
+    bool has_digest;
+    uint8_t digest[32]; /**< of a stored one; `bytes` may then be NULL */
+    bool is_null;       /**< stored with null content */
     bool must_be_signed;
     int64_t generator;
 };

@@ -129,6 +129,8 @@ int ql_loaded_get(struct ql_txn *t, const char *agent_id, struct ql_loaded *ret,
 int ql_loaded_policies(struct ql_txn *t, struct ql_loaded *loaded, struct ql_err *err);
 /** The row's own table of policies, without contents. @retval QL_ECORRUPT */
 int ql_loaded_refs(struct ql_loaded *loaded, struct ql_err *err);
+/** Fill in the content of one of them, if it is stored. */
+int ql_loaded_content(struct ql_txn *t, struct ql_loaded *loaded, size_t i, struct ql_err *err);
 void ql_loaded_done(struct ql_loaded *loaded);
 
 /** All polled agents. */

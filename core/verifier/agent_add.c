@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * POST /agents/{agent_id}: read, look up the policies that are named, have key, certificate and policies checked in a
- * worker, store everything in one transaction, poll.
+ * worker, store everything in one transaction, poll. A stored runtime policy, which may have megabytes, is named by its
+ * digest all the way: the store is asked for its content once, however many agents are added with it.
  */
 #include <stdarg.h>
 #include <string.h>
 
 #include "addition.h"
+#include "contents.h"
 #include "encode.h"
 #include "error.h"
 #include "leases.h"
@@ -25,8 +27,11 @@ struct adding {
     struct ql_addition a;
     struct ql_check_result checked;
     struct ql_signing_keys keys;
-    struct ql_loaded loaded; /* what is polled when it is stored */
-    int http;                /* refusal of a transaction, 0: none */
+    struct ql_loaded loaded;           /* what is polled when it is stored */
+    uint8_t held[QL_POLICIES_MAX][32]; /* digests in ql_contents that are counted for this addition */
+    size_t held_count;
+    bool is_checked; /* by the worker: stored policies must stay as they were then */
+    int http;        /* refusal of a transaction, 0: none */
     char refusal[512];
     uint8_t *sealed_v; /* until the row has it; with keep_v = false for memory alone */
     size_t sealed_v_len;
@@ -36,6 +41,8 @@ static void adding_free(void *object)
 {
     struct adding *g = object;
 
+    for (size_t i = 0; i < g->held_count; i++)
+        ql_contents_unref(g->verifier->contents, g->held[i]);
     ql_addition_done(&g->a);
     ql_check_result_done(&g->checked);
     ql_signing_keys_done(&g->keys);
@@ -86,7 +93,7 @@ static bool is_mb(const struct ql_added_policy *p)
 
 static bool is_judged(const struct ql_added_policy *p)
 {
-    if (!p->bytes || p->generator == 1)
+    if ((!p->bytes && !p->has_digest) || p->generator == 1)
         return false;
     return !is_mb(p) || !ql_mb_policy_is_empty((const char *)p->bytes, p->len);
 }
@@ -102,11 +109,13 @@ static char *policies_column(struct adding *g)
         char hex[65];
         json_t *entry;
 
-        if (!p->bytes || p->generator == 1)
+        if ((!p->bytes && !p->has_digest) || p->generator == 1)
             continue;
         entry = *p->kind ? json_pack("{s:s}", "name", name_of(g, p)) : json_object();
         if (is_judged(p)) {
-            if (ql_digest_once(QL_SHA256, p->bytes, p->len, digest) < 0) {
+            if (p->has_digest) {
+                memcpy(digest, p->digest, sizeof digest);
+            } else if (ql_digest_once(QL_SHA256, p->bytes, p->len, digest) < 0) {
                 json_decref(entry);
                 return NULL;
             }
@@ -126,7 +135,7 @@ static int check_name(struct ql_txn *t, struct adding *g, const struct ql_added_
 {
     struct ql_policy_row row = {0};
     char user[81];
-    int r = ql_policies_get(t, p->kind, name_of(g, p), &row, err);
+    int r = ql_policies_find(t, p->kind, name_of(g, p), &row, err);
 
     *exists = r == QL_OK;
     ql_policy_row_done(&row);
@@ -142,24 +151,49 @@ static int check_name(struct ql_txn *t, struct adding *g, const struct ql_added_
     return r == QL_ENOTFOUND ? QL_OK : r;
 }
 
-/* The stored policy that an addition names. */
+static const char *label(const struct ql_added_policy *p)
+{
+    return is_mb(p) ? "mb_policy" : "IMA policy";
+}
+
+static int take_stored(struct adding *g, struct ql_added_policy *p, struct ql_policy_row *row,
+                       struct ql_err *err)
+{
+    uint8_t digest[32];
+
+    if (row->digest && ql_hex_decode(row->digest, strlen(row->digest), digest, sizeof digest, err) < 0)
+        return ql_fail(err, QL_ECORRUPT, "digest of policy %s is damaged", p->name);
+    if (g->is_checked) {
+        if (p->has_digest != (row->digest != NULL) || p->generator != row->generator ||
+            (p->has_digest && memcmp(p->digest, digest, sizeof digest) != 0))
+            refuse(g, 409, "%s with name %s was changed meanwhile. Please try again.", label(p), p->name);
+        return QL_OK;
+    }
+    p->has_digest = row->digest != NULL;
+    if (p->has_digest)
+        memcpy(p->digest, digest, sizeof digest);
+    free(p->bytes);
+    p->bytes = (uint8_t *)ql_steal(row->content);
+    p->len = row->content_len;
+    p->generator = row->generator;
+    return QL_OK;
+}
+
+/* The stored policy that an addition names. Whether a measured boot policy judges at all is seen in its text. */
 static int fetch(struct ql_txn *t, struct adding *g, struct ql_added_policy *p, struct ql_err *err)
 {
     struct ql_policy_row row = {0};
-    int r = ql_policies_get(t, p->kind, p->name, &row, err);
+    int r = is_mb(p) ? ql_policies_get(t, p->kind, p->name, &row, err)
+                     : ql_policies_find(t, p->kind, p->name, &row, err);
 
+    if (r == QL_OK)
+        r = take_stored(g, p, &row, err);
     if (r == QL_ENOTFOUND) {
-        refuse(g, 404, "Could not find %s with name %s!", is_mb(p) ? "mb_policy" : "IMA policy", p->name);
-        return QL_OK;
+        refuse(g, 404, "Could not find %s with name %s!", label(p), p->name);
+        r = QL_OK;
     }
-    if (r < 0)
-        return r;
-    free(p->bytes);
-    p->bytes = (uint8_t *)ql_steal(row.content);
-    p->len = row.content_len;
-    p->generator = row.generator;
     ql_policy_row_done(&row);
-    return QL_OK;
+    return r;
 }
 
 static int check_agent(struct ql_txn *t, struct adding *g, struct ql_err *err)
@@ -190,10 +224,30 @@ static int look_up(struct ql_txn *t, void *arg, struct ql_err *err)
             refuse(g, 409,
                    "%s with name %s already exists. Please use a different name or delete the %s from the "
                    "verifier.",
-                   is_mb(p) ? "mb_policy" : "IMA policy", name_of(g, p),
-                   is_mb(p) ? "mb_policy" : "allowlist");
+                   label(p), name_of(g, p), is_mb(p) ? "mb_policy" : "allowlist");
     }
     return r == QL_OK && g->http == 0 ? check_agent(t, g, err) : r;
+}
+
+static bool is_held(const struct adding *g, const uint8_t digest[32])
+{
+    for (size_t i = 0; i < g->held_count; i++)
+        if (memcmp(g->held[i], digest, 32) == 0)
+            return true;
+    return false;
+}
+
+/* What the agent is polled with: as stored, without contents that memory has. */
+static int load(struct ql_txn *t, struct adding *g, struct ql_err *err)
+{
+    int r = ql_agents_get(t, g->agent_id, &g->loaded.row, err);
+
+    if (r == QL_OK)
+        r = ql_loaded_refs(&g->loaded, err);
+    for (size_t i = 0; r == QL_OK && i < g->loaded.policy_count; i++)
+        if (!is_held(g, g->loaded.policies[i].digest))
+            r = ql_loaded_content(t, &g->loaded, i, err);
+    return r;
 }
 
 /* Everything or nothing: a refusal leaves no policy behind. */
@@ -223,7 +277,7 @@ static int store_all(struct ql_txn *t, void *arg, struct ql_err *err)
         r = ql_agents_insert(t, &g->a.row, err);
     if (r == QL_OK)
         r = ql_lifecycle_insert(t, g->verifier, &g->a.row, "registration", "agent.added", err);
-    return r == QL_OK ? ql_loaded_get(t, g->agent_id, &g->loaded, err) : r;
+    return r == QL_OK ? load(t, g, err) : r;
 }
 
 static void stored(int result, const struct ql_err *err, void *arg)
@@ -346,19 +400,17 @@ static void checked(const struct ql_pool_result *result, void *arg)
         ql_req_reply(g->req, 500, "Internal server error", NULL);
         return;
     }
+    g->is_checked = true;
     submit(g, store_all, stored);
 }
 
-static void looked_up(int result, const struct ql_err *err, void *arg)
+static void submit_check(struct adding *g)
 {
-    struct adding *g = arg;
     struct ql_check_job job = {.ak_tpm = g->a.ak_tpm, .mtls_cert = g->a.row.mtls_cert};
     ql_auto(ql_frame_freep) struct ql_frame *frame = NULL;
     struct ql_err why = QL_ERR_INIT;
     size_t len = 0;
 
-    if (refused(g, result, err))
-        return;
     for (size_t i = 0; i < g->a.policy_count; i++) {
         const struct ql_added_policy *p = &g->a.policies[i];
 
@@ -367,6 +419,7 @@ static void looked_up(int result, const struct ql_err *err, void *arg)
         memcpy(job.policies[job.policy_count].validator, p->validator, sizeof p->validator);
         job.policies[job.policy_count].bytes = p->bytes;
         job.policies[job.policy_count].len = p->len;
+        job.policies[job.policy_count].digest = p->bytes ? NULL : p->digest;
         job.policies[job.policy_count].must_be_signed = p->must_be_signed;
         job.policy_count++;
         len += p->len;
@@ -381,6 +434,88 @@ static void looked_up(int result, const struct ql_err *err, void *arg)
         return;
     }
     frame = NULL; /* the pool has it now */
+}
+
+/* ---- contents of stored policies ---- */
+
+static bool is_elsewhere(const struct adding *g, const struct ql_added_policy *p)
+{
+    return is_judged(p) && !p->bytes && !is_held(g, p->digest);
+}
+
+/* Count the addition as a user of the content, so that it is there until the agent is. */
+static int hold(struct adding *g, const uint8_t digest[32], const void *bytes, size_t len, struct ql_err *err)
+{
+    int r = ql_contents_ref(g->verifier->contents, digest, bytes, len, err);
+
+    if (r == QL_OK)
+        memcpy(g->held[g->held_count++], digest, 32);
+    return r;
+}
+
+static int read_contents(struct ql_txn *t, void *arg, struct ql_err *err)
+{
+    struct adding *g = arg;
+    int r = QL_OK;
+
+    ql_loaded_done(&g->loaded);
+    g->http = 0;
+    for (size_t i = 0; r == QL_OK && g->http == 0 && i < g->a.policy_count; i++) {
+        const struct ql_added_policy *p = &g->a.policies[i];
+        size_t n = g->loaded.policy_count;
+        char hex[65];
+
+        if (!is_elsewhere(g, p))
+            continue;
+        ql_hex_encode(p->digest, sizeof p->digest, hex);
+        r = ql_policies_content(t, hex, &g->loaded.policies[n].content, &g->loaded.policies[n].len, err);
+        memcpy(g->loaded.policies[n].digest, p->digest, sizeof p->digest);
+        g->loaded.policy_count += r == QL_OK;
+        if (r == QL_ENOTFOUND) {
+            refuse(g, 409, "%s with name %s was changed meanwhile. Please try again.", label(p), p->name);
+            r = QL_OK;
+        }
+    }
+    return r;
+}
+
+static void contents_read(int result, const struct ql_err *err, void *arg)
+{
+    struct adding *g = arg;
+    struct ql_err why = QL_ERR_INIT;
+    int r = QL_OK;
+
+    if (refused(g, result, err))
+        return;
+    for (size_t i = 0; r == QL_OK && i < g->loaded.policy_count; i++)
+        r = hold(g, g->loaded.policies[i].digest, g->loaded.policies[i].content, g->loaded.policies[i].len,
+                 &why);
+    ql_loaded_done(&g->loaded);
+    if (r == QL_OK) {
+        submit_check(g);
+        return;
+    }
+    ql_log(QL_ERROR, "api", "agent=%s: not added: %s", g->agent_id, why.text);
+    ql_api_busy(g->req);
+}
+
+static void looked_up(int result, const struct ql_err *err, void *arg)
+{
+    struct adding *g = arg;
+    bool all_here = true;
+
+    if (refused(g, result, err))
+        return;
+    for (size_t i = 0; i < g->a.policy_count; i++) {
+        const struct ql_added_policy *p = &g->a.policies[i];
+
+        if (is_elsewhere(g, p) && hold(g, p->digest, NULL, 0, NULL) < 0)
+            all_here = false;
+    }
+    if (all_here)
+        submit_check(g);
+    else
+        submit(g, read_contents, contents_read);
 }
 
 static void on_body(struct ql_http_req *req, json_t *body, void *arg)

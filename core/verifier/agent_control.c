@@ -99,13 +99,15 @@ static void forget(struct ordering *g)
         ql_agent_remove(a);
 }
 
-/* The row, when it is this verifier's. */
+/* The row, when it is this verifier's, and which policies it names. */
 static int get_own(struct ql_txn *t, struct ordering *g, struct ql_err *err)
 {
     int r;
 
     ql_loaded_done(&g->loaded);
-    r = ql_loaded_get(t, g->agent_id, &g->loaded, err);
+    r = ql_agents_get(t, g->agent_id, &g->loaded.row, err);
+    if (r == QL_OK)
+        r = ql_loaded_refs(&g->loaded, err);
     g->outcome = r == QL_ENOTFOUND ? ORDER_UNKNOWN : ORDER_DONE;
     if (r == QL_OK &&
         (!g->loaded.row.verifier_id || strcmp(g->loaded.row.verifier_id, g->verifier->uuid) != 0))
@@ -223,7 +225,13 @@ static int stop_agent(struct ql_txn *t, void *arg, struct ql_err *err)
 
 static int start_agent(struct ql_txn *t, void *arg, struct ql_err *err)
 {
-    return change_state(t, arg, QL_STATE_START, err);
+    struct ordering *g = arg;
+    int r = change_state(t, g, QL_STATE_START, err);
+
+    if (g->outcome == ORDER_DONE)
+        for (size_t i = 0; r == QL_OK && i < g->loaded.policy_count; i++)
+            r = ql_loaded_content(t, &g->loaded, i, err);
+    return r;
 }
 
 static bool order_failed(struct ordering *g, int result, const struct ql_err *err)

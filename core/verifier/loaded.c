@@ -59,21 +59,25 @@ static int own_policy(const struct ql_loaded *loaded, char **ret, size_t *ret_le
     return QL_OK;
 }
 
+int ql_loaded_content(struct ql_txn *t, struct ql_loaded *loaded, size_t i, struct ql_err *err)
+{
+    char hex[65];
+    int r;
+
+    ql_hex_encode(loaded->policies[i].digest, 32, hex);
+    if (strcmp(loaded->policies[i].validator, "tpm-policy") == 0)
+        r = own_policy(loaded, &loaded->policies[i].content, &loaded->policies[i].len, err);
+    else
+        r = ql_policies_content(t, hex, &loaded->policies[i].content, &loaded->policies[i].len, err);
+    return r == QL_ENOTFOUND ? QL_OK : r;
+}
+
 int ql_loaded_policies(struct ql_txn *t, struct ql_loaded *loaded, struct ql_err *err)
 {
     int r = ql_loaded_refs(loaded, err);
 
-    for (size_t i = 0; r == QL_OK && i < loaded->policy_count; i++) {
-        char hex[65];
-
-        ql_hex_encode(loaded->policies[i].digest, 32, hex);
-        if (strcmp(loaded->policies[i].validator, "tpm-policy") == 0)
-            r = own_policy(loaded, &loaded->policies[i].content, &loaded->policies[i].len, err);
-        else
-            r = ql_policies_content(t, hex, &loaded->policies[i].content, &loaded->policies[i].len, err);
-        if (r == QL_ENOTFOUND)
-            r = QL_OK;
-    }
+    for (size_t i = 0; r == QL_OK && i < loaded->policy_count; i++)
+        r = ql_loaded_content(t, loaded, i, err);
     return r;
 }
 

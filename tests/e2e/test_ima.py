@@ -256,3 +256,27 @@ def test_an_agent_may_bring_keys_or_none(lab, text):
     start(lab)
     add(lab, policy("/bin/a", "/bin/b"), ima_sign_verification_keys=text)
     lab.wait_attested(1)
+
+
+def test_a_large_policy_that_many_agents_use_is_there_once_and_judges_each(lab):
+    kernel = start(lab)
+    big = policy("/bin/a", "/bin/b")
+    big["digests"].update({f"/usr/lib/file-{i}": [f"{i:064x}"] for i in range(20000)})
+    text = json.dumps(big)
+    upload = {"runtime_policy": base64.b64encode(text.encode()).decode(), "tpm_policy": "", "runtime_policy_key": ""}
+    assert lab.verifier("POST", "/v2.6/allowlists/big", upload).status == 201
+    body = {**addition(lab, {}), "runtime_policy": "", "runtime_policy_name": "big"}
+    agents = [f"{AGENT_ID[:-2]}{n:02x}" for n in range(20)]
+    for agent in agents:
+        assert lab.verifier("POST", f"/v2.6/agents/{agent}", body).status == 200
+    assert lab.store.rows("SELECT count(*), sum(length(content)) FROM policy_contents") == [["1", str(len(text))]]
+    for agent in agents:
+        assert lab.verifier("GET", f"/v2.6/agents/{agent}/policies").results["runtime_policy"] == text
+        wait_until(lambda a=agent: lab.verifier("GET", f"/v2.6/agents/{a}").results["attestation_count"] > 0, 30, agent)
+    # One that is named while the policy is in nobody's use any more.
+    for agent in agents:
+        assert lab.verifier("DELETE", f"/v2.6/agents/{agent}").status in (200, 202)
+    assert lab.verifier("POST", f"/v2.6/agents/{AGENT_ID}", body).status == 200
+    lab.wait_attested(1)
+    kernel.run("/bin/unknown", EVIL)
+    failed(lab, "ima.validation.ima-ng.not_in_allowlist")

@@ -2,6 +2,10 @@
 /* Jobs from the daemon's encoder through the worker's side and back, in one process. */
 #include "vectors.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "digest.h"
 #include "encode.h"
 #include "jobs.h"
 #include "softquote.h"
@@ -145,6 +149,130 @@ static void upload_is_checked_without_an_agent(void **state)
     assert_true(r.ok);
     assert_int_equal(r.mask, 2);
     ql_check_result_done(&r);
+}
+
+/* The daemon's end of the worker's socket, with an answer to one question for a policy; NULL: there is none. */
+static int daemon_with(const char *policy)
+{
+    struct ql_frame *f = ql_frame_new(QL_FRAME_POLICY, 0);
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+    if (policy)
+        assert_int_equal(ql_frame_add(f, QL_TAG_POLICY, policy, strlen(policy), NULL), QL_OK);
+    assert_int_equal(ql_frame_send(pair[1], f, NULL), QL_OK);
+    ql_frame_free(f);
+    worker.sock = pair[0];
+    return pair[1];
+}
+
+static void daemon_gone(int other)
+{
+    close(worker.sock);
+    close(other);
+    worker.sock = -1;
+}
+
+static const char stored_text[] = "{\"mask\": \"0x400\"}";
+
+static struct ql_check_job stored_job(uint8_t digest[32])
+{
+    struct ql_check_job job = {.policy_count = 1};
+
+    assert_int_equal(ql_digest_once(QL_SHA256, stored_text, strlen(stored_text), digest), QL_OK);
+    strcpy(job.policies[0].validator, "tpm-policy");
+    job.policies[0].digest = digest;
+    return job;
+}
+
+static void stored_policy_is_asked_for_once(void **state)
+{
+    uint8_t digest[32];
+    struct ql_check_job job = stored_job(digest);
+    int other = daemon_with(stored_text);
+    struct ql_frame *asked = NULL;
+    struct ql_check_result r = check(&job);
+
+    (void)state;
+    assert_true(r.ok);
+    assert_int_equal(r.mask, 0x400);
+    ql_check_result_done(&r);
+    assert_int_equal(ql_frame_recv(other, &asked, NULL), QL_OK);
+    assert_int_equal(asked->kind, QL_FRAME_NEED_POLICY);
+    assert_memory_equal(ql_frame_get(asked, QL_TAG_DIGEST, 0)->data, digest, 32);
+    ql_frame_free(asked);
+    daemon_gone(other); /* from here on nobody can be asked */
+    r = check(&job);
+    assert_true(r.ok);
+    assert_int_equal(r.mask, 0x400);
+    ql_check_result_done(&r);
+}
+
+static void stored_policy_that_is_not_there_or_another_is_refused(void **state)
+{
+    static const struct {
+        const char *sent, *reason;
+    } cases[] = {
+        {NULL, "not there any more"}, {"{\"mask\": \"0x800\"}", "another digest"}, {"{\"mask\": 1}", "mask"}};
+    struct ql_policy_cache *kept = worker.policies;
+    uint8_t digest[32];
+    struct ql_check_job job = stored_job(digest);
+
+    (void)state;
+    for (size_t i = 0; i < QL_ARRAY_LEN(cases); i++) {
+        struct ql_check_result r;
+        int other;
+
+        assert_int_equal(ql_policy_cache_new(1u << 20, &worker.policies, NULL), QL_OK);
+        other = daemon_with(cases[i].sent);
+        r = check(&job);
+        assert_false(r.ok);
+        assert_string_equal(r.field, "tpm-policy");
+        if (!strstr(r.reason, cases[i].reason))
+            fail_msg("%s", r.reason);
+        assert_int_equal(ql_policy_cache_count(worker.policies), 0);
+        ql_check_result_done(&r);
+        daemon_gone(other);
+        ql_policy_cache_free(worker.policies);
+    }
+    worker.policies = kept;
+}
+
+static void stored_policy_is_no_way_around_a_signature(void **state)
+{
+    uint8_t digest[32];
+    struct ql_check_job job = stored_job(digest);
+    int other = daemon_with(stored_text);
+    struct ql_check_result r;
+
+    (void)state;
+    job.policies[0].must_be_signed = true;
+    r = check(&job);
+    assert_false(r.ok);
+    assert_non_null(strstr(r.reason, "signature"));
+    ql_check_result_done(&r);
+    daemon_gone(other);
+}
+
+static void without_a_daemon_to_ask_there_is_no_result(void **state)
+{
+    struct ql_policy_cache *kept = worker.policies;
+    uint8_t digest[32];
+    struct ql_check_job job = stored_job(digest);
+    struct ql_frame *frame = ql_check_job_frame(&job, NULL), *result = NULL, *taken = NULL;
+    int other = daemon_with(NULL);
+
+    (void)state;
+    assert_int_equal(ql_frame_recv(worker.sock, &taken, NULL), QL_OK);
+    ql_frame_free(taken);
+    assert_int_equal(shutdown(other, SHUT_WR), 0);
+    assert_int_equal(ql_policy_cache_new(1u << 20, &worker.policies, NULL), QL_OK);
+    assert_int_equal(ql_work(&worker, frame, &result, NULL), QL_ECLOSED);
+    assert_null(result);
+    ql_frame_free(frame);
+    ql_policy_cache_free(worker.policies);
+    worker.policies = kept;
+    daemon_gone(other);
 }
 
 /* ---- identity ---- */
@@ -832,6 +960,10 @@ int main(void)
         cmocka_unit_test(good_addition_comes_back_as_bytes_and_needs),
         cmocka_unit_test(bad_additions_name_the_field),
         cmocka_unit_test(upload_is_checked_without_an_agent),
+        cmocka_unit_test(stored_policy_is_asked_for_once),
+        cmocka_unit_test(stored_policy_that_is_not_there_or_another_is_refused),
+        cmocka_unit_test(stored_policy_is_no_way_around_a_signature),
+        cmocka_unit_test(without_a_daemon_to_ask_there_is_no_result),
         cmocka_unit_test(identity_needs_signature_nonce_and_selection_alone),
         cmocka_unit_test(oneshot_comes_with_its_http_code),
         cmocka_unit_test(body_comes_back_member_by_member),
