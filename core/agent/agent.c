@@ -13,6 +13,7 @@
 #include "identity.h"
 #include "keeper.h"
 #include "log.h"
+#include "loop.h"
 #include "paths.h"
 #include "payload.h"
 #include "payload_user.h"
@@ -415,7 +416,7 @@ static void run(struct ql_agent *a)
         return;
     }
     if (r == 0) {
-        a->base = event_base_new();
+        a->base = ql_loop_new(0);
         r = a->base ? prepare(a, &err) : ql_fail_nomem(&err);
     }
     if (r < 0) {

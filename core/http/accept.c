@@ -15,6 +15,36 @@ enum {
     RECORD_MAX = 16384
 };
 
+/* The event stands for a connection before it is known whose it is. */
+static void assign_timer(struct ql_conn *c)
+{
+    evtimer_assign(&c->timer, c->server->base, ql_conn_on_timer, c);
+    if (c->server->tls)
+        ql_loop_set_priority(&c->timer, QL_PRIORITY_STRANGERS);
+}
+
+static bool put_last(struct ql_conn *c)
+{
+    return event_base_get_npriorities(c->server->base) != QL_PRIORITIES ||
+           bufferevent_priority_set(c->bev, QL_PRIORITY_STRANGERS) == 0;
+}
+
+/*
+ * Libevent assigns a bufferevent's events anew when the handshake is through, and whoever it is, they are served with
+ * everybody's again. That can be mended with the first bytes that arrive, unless the writing event is active just then.
+ */
+void ql_conn_rank(struct ql_conn *c)
+{
+    if (!c->ssl || c->ranked)
+        return;
+    if (ql_conn_is_stranger(c)) {
+        c->ranked = put_last(c);
+    } else {
+        ql_loop_set_priority(&c->timer, QL_PRIORITY_KNOWN);
+        c->ranked = true;
+    }
+}
+
 static void begin_handshake(struct ql_conn *c)
 {
     c->server->handshakes++;
@@ -99,7 +129,7 @@ static void on_first_bytes(evutil_socket_t fd, short what, void *arg)
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &need,
                          sizeof need); /* it was set before in the same way */
     (void)event_del(&c->timer);
-    evtimer_assign(&c->timer, s->base, ql_conn_on_timer, c);
+    assign_timer(c);
     c->state = QL_CONN_QUEUED;
     TAILQ_INSERT_TAIL(&s->queue, c, queue_link);
     wake_queue(s);
@@ -110,6 +140,7 @@ static void await_first_bytes(struct ql_conn *c)
     c->state = QL_CONN_SILENT;
     bufferevent_disable(c->bev, EV_READ | EV_WRITE);
     event_assign(&c->timer, c->server->base, c->fd, EV_READ | EV_PERSIST, on_first_bytes, c);
+    ql_loop_set_priority(&c->timer, QL_PRIORITY_STRANGERS);
     ql_conn_timer(c, c->server->handshake);
 }
 
@@ -162,7 +193,7 @@ struct bufferevent *ql_conn_accept(struct event_base *base, void *server)
         return NULL;
     }
     bufferevent_incref(c->bev); /* until ql_conn_setup_fresh(): evhttp may give up on it before */
-    evtimer_assign(&c->timer, s->base, ql_conn_on_timer, c);
+    assign_timer(c);
     TAILQ_INSERT_TAIL(&s->fresh, c, link);
     s->connections++;
     if (++s->fresh_count == QL_ACCEPTS_A_TURN && s->listen)
@@ -238,6 +269,7 @@ static void setup(struct ql_conn *c)
         return;
     }
     if (c->ssl) {
+        (void)put_last(c); /* nothing of it is active yet */
         await_first_bytes(c);
         return;
     }

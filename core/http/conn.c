@@ -334,6 +334,7 @@ void ql_conn_on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *in
         c->checked -= info->n_deleted < c->checked ? info->n_deleted : c->checked;
     if (!info->n_added)
         return;
+    ql_conn_rank(c);
     switch (c->state) {
     case QL_CONN_HEAD:
         check_head(c);

@@ -18,13 +18,14 @@
 #include "gate.h"
 #include "identity.h"
 #include "listen.h"
+#include "loop.h"
 #include "query.h"
 #include "route.h"
 #include "server.h"
 #include "tlswatch.h"
 
 enum {
-    QL_ACCEPTS_A_TURN = 64,     /**< connections, then the loop looks after the others */
+    QL_ACCEPTS_A_TURN = 16,     /**< connections, then the loop looks after the others */
     QL_HANDSHAKES_A_TURN = 4,   /**< begun in one turn of the loop; each takes about a millisecond of RSA */
     QL_SLOT_MS = 200,           /**< a handshake gives its slot back after this: a stalled one costs no CPU */
     QL_LINGER_MS = 2000,        /**< after a refusal the rest of the request is read, so that it arrives */
@@ -75,7 +76,7 @@ struct ql_conn {
     int fd;
     int wanted; /**< SILENT: bytes that the socket waits for, 0: any */
     enum ql_conn_state state;
-    bool refuse, has_slot, counted, begun, pending, timer_set;
+    bool refuse, has_slot, counted, begun, pending, timer_set, ranked;
     int refusal; /**< status in state REFUSED */
     struct ql_gate gate;
     size_t checked;   /**< bytes at the front of the input that passed the gate */
@@ -125,6 +126,7 @@ void ql_conn_setup_fresh(struct ql_http_server *s);
 struct ql_conn *ql_conn_find(struct ql_http_server *s, struct evhttp_request *ev);
 void ql_conn_release_slot(struct ql_conn *c);     /**< the next that waits gets it */
 void ql_conn_take_turn(struct ql_http_server *s); /**< begin some of the handshakes that wait */
+void ql_conn_rank(struct ql_conn *c); /**< after the handshake: is it served with everybody, or last? */
 
 /* conn.c */
 void ql_conn_timer(struct ql_conn *c, const struct timeval *tv);
@@ -146,6 +148,8 @@ int ql_server_access(struct ql_conn *c);
 void ql_server_denial(const struct ql_conn *c, char *out, size_t room);
 void ql_server_unref(struct ql_http_server *s); /**< destroys a closing server once nothing is pending */
 const struct ql_identity *ql_conn_identity(struct ql_conn *c);
+/** TLS, and no client's certificate that verifies: gets one answer a handshake, and waits for the others (loop.h). */
+bool ql_conn_is_stranger(struct ql_conn *c);
 bool ql_conn_is_admin(struct ql_conn *c);
 
 /* request.c */

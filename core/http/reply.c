@@ -118,7 +118,7 @@ static void send_now(struct ql_http_req *req, int code, const char *type)
     if (type && c->gate.method != QL_HEAD)
         evhttp_add_header(headers, "Content-Type", type);
     evhttp_add_header(headers, "X-Request-ID", c->gate.request_id);
-    if (c->server->draining)
+    if (c->server->draining || ql_conn_is_stranger(c))
         evhttp_add_header(headers, "Connection", "close");
     evhttp_request_set_on_complete_cb(req->ev, on_written, c);
     evhttp_send_reply(req->ev, code, ql_http_reason(code), NULL);

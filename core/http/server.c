@@ -35,6 +35,13 @@ const struct ql_identity *ql_conn_identity(struct ql_conn *c)
     return c->identity;
 }
 
+bool ql_conn_is_stranger(struct ql_conn *c)
+{
+    const struct ql_identity *id = ql_conn_identity(c);
+
+    return c->ssl && !(id && id->verified);
+}
+
 bool ql_conn_is_admin(struct ql_conn *c)
 {
     const struct ql_identity *id = ql_conn_identity(c);
@@ -259,6 +266,8 @@ static int start(struct ql_http_server *s, const struct ql_http_server_config *c
     s->turn_event = evtimer_new(s->base, on_turn, s);
     if (!s->http || !s->fresh_event || !s->turn_event)
         return ql_fail_nomem(err);
+    if (s->tls)
+        ql_loop_set_priority(s->turn_event, QL_PRIORITY_STRANGERS);
     r = set_limits(s, err);
     if (r < 0)
         return r;

@@ -9,6 +9,7 @@
 #include "error.h"
 #include "file.h"
 #include "log.h"
+#include "loop.h"
 #include "paths.h"
 #include "registrar.h"
 #include "schemas.h"
@@ -355,7 +356,7 @@ int main(int argc, char **argv)
         return exit_code;
     r.config = start.config;
     r.state_dir = start.state_dir;
-    r.base = event_base_new();
+    r.base = ql_loop_new(0);
     result = r.base ? prepare(&r, &err) : ql_fail_nomem(&err);
     if (result == QL_OK && start.show_config)
         ql_config_show(r.config, stdout);

@@ -314,7 +314,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    ql_poll(arg);
+    ql_schedule_due(arg);
 }
 
 int ql_agent_add(struct ql_verifier *v, const struct ql_loaded *loaded, struct ql_agent **ret,

@@ -4,6 +4,7 @@
 #include "error.h"
 #include "file.h"
 #include "log.h"
+#include "loop.h"
 #include "verifier.h"
 
 static int run(struct ql_verifier *v, struct ql_err *err)
@@ -27,17 +28,7 @@ static int run(struct ql_verifier *v, struct ql_err *err)
  * Requests switch reading and writing of a connection on and off several times; with the change list the kernel hears of
  * the outcome once a turn of the loop. It asks that no descriptor is watched under two numbers: none is.
  */
-static struct event_base *new_base(void)
-{
-    struct event_config *config = event_config_new();
-    struct event_base *base = NULL;
-
-    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
-        base = event_base_new_with_config(config);
-    if (config)
-        event_config_free(config);
-    return base;
-}
+static const int loop_flags = EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST;
 
 int main(int argc, char **argv)
 {
@@ -56,7 +47,7 @@ int main(int argc, char **argv)
         return exit_code;
     v.config = start.config;
     v.state_dir = start.state_dir;
-    v.base = new_base();
+    v.base = ql_loop_new(loop_flags);
     r = v.base ? ql_verifier_prepare(&v, &err) : ql_fail_nomem(&err);
     if (r == QL_OK && !start.show_config && !start.check_config) {
         r = run(&v, &err);

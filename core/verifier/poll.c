@@ -176,6 +176,8 @@ static void on_quote(struct ql_http_result *r, void *arg)
     struct ql_op *op = arg;
     struct ql_agent *a = op->agent;
 
+    if (a && (r->body_len > QL_ANSWER_MEMFD || r->error == QL_ELIMIT || r->error == QL_ETIMEOUT))
+        a->verifier->large_answers++;
     if (!a || r->error != QL_OK || r->status != 200) {
         ql_op_free(op);
         if (a)

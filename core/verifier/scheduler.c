@@ -5,6 +5,8 @@
  * wake-up of the loop, the workers and the store serves all agents of a tick; were they spread evenly, each poll would
  * wake sleeping processes with cold caches.
  */
+#include <malloc.h>
+
 #include "clock.h"
 #include "error.h"
 #include "log.h"
@@ -72,6 +74,16 @@ void ql_schedule_next(struct ql_agent *a)
         return;
     ql_schedule_cancel(a);
     set_timer(a, ql_tick_of(ql_next_due(a->due_ns, interval, ql_mono_ns()), interval));
+}
+
+void ql_schedule_due(struct ql_agent *a)
+{
+    int64_t interval = a->verifier->poll.interval_ms * QL_NS_PER_MS;
+
+    if (ql_breath_is_short(&a->verifier->breath) && interval > 0 && a->due_ns / interval % 2 != 0)
+        ql_schedule_next(a);
+    else
+        ql_poll(a);
 }
 
 static void set_start_timer(struct ql_verifier *v, int64_t now_ns)
@@ -144,6 +156,20 @@ static void watch_agent(struct ql_agent *a, void *arg)
     ql_schedule_after(a, 0);
 }
 
+/*
+ * Large answers arrive in small pieces among other small blocks, so the C library finds no end of the heap to give back,
+ * and must look everywhere. That takes a moment: it is done when no more of them have come for a while.
+ */
+static void give_memory_back(struct ql_verifier *v)
+{
+#ifdef __GLIBC__
+    if (v->keeps_memory && v->large_answers == 0)
+        (void)malloc_trim(0); /* whether there was something to give back does not matter */
+#endif
+    v->keeps_memory = v->large_answers > 0;
+    v->large_answers = 0;
+}
+
 static void on_watchdog(evutil_socket_t fd, short what, void *arg)
 {
     struct ql_verifier *v = arg;
@@ -152,6 +178,7 @@ static void on_watchdog(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     ql_agents_visit(&v->agents, watch_agent, &now);
+    give_memory_back(v);
     if (!TAILQ_EMPTY(&v->start_queue) && !evtimer_pending(v->start_timer, NULL))
         set_start_timer(v, now);
 }
@@ -165,7 +192,7 @@ int ql_scheduler_init(struct ql_verifier *v, struct ql_err *err)
     v->watchdog = event_new(v->base, -1, EV_PERSIST, on_watchdog, v);
     if (!v->start_timer || !v->watchdog || event_add(v->watchdog, &every) != 0)
         return ql_fail(err, QL_EINTERNAL, "timers cannot be set up");
-    return QL_OK;
+    return ql_breath_init(&v->breath, v->base, err);
 }
 
 static void cancel(struct ql_agent *a, void *arg)

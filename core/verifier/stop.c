@@ -63,6 +63,7 @@ void ql_verifier_done(struct ql_verifier *v)
 
     v->is_stopping = v->is_closing = true;
     ql_agents_table_done(&v->agents);
+    ql_breath_done(&v->breath);
     /* Each of these may still call back: answers to requests, ends of failures being stored. */
     ql_pool_free(v->pool);
     ql_pool_free(v->public_pool);

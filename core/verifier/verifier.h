@@ -11,6 +11,7 @@
 #include <event2/event.h>
 
 #include "agent.h"
+#include "breath.h"
 #include "config.h"
 #include "offload.h"
 #include "pool.h"
@@ -74,6 +75,9 @@ struct ql_verifier {
     struct ql_agent_queue start_queue;
     size_t start_count;
     int64_t start_due_ns;
+    struct ql_breath breath;
+    unsigned large_answers; /**< since the watchdog last looked */
+    bool keeps_memory;      /**< there were some before that */
     struct event *start_timer, *watchdog, *drain_timer, *term, *interrupt, *hangup;
     int64_t drain_until_ns;
     bool is_stopping; /**< nothing new is begun */
@@ -129,6 +133,8 @@ void ql_schedule_after(struct ql_agent *a, int64_t ms);
 void ql_schedule_next(struct ql_agent *a);
 /** First poll in the order of the queue, as fast as the loop keeps up. */
 void ql_schedule_start(struct ql_agent *a);
+/** Its timer fired: poll it, or leave this one out (breath.h). */
+void ql_schedule_due(struct ql_agent *a);
 void ql_schedule_cancel(struct ql_agent *a);
 int ql_scheduler_init(struct ql_verifier *v, struct ql_err *err);
 void ql_scheduler_stop(struct ql_verifier *v);

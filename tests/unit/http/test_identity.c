@@ -260,12 +260,40 @@ static void tls_below_1_2_and_renegotiation_are_refused(void **state)
                          0);
     raw_close(ssl, fd, ctx);
 
-    ssl = raw_tls(w, NULL, &fd, &ctx);
+    ssl = raw_tls(w, "client", &fd, &ctx);
     SSL_set_max_proto_version(ssl, TLS1_2_VERSION);
     assert_int_equal(raw_ask(w, ssl, "GET /public HTTP/1.1\r\nHost: x\r\n\r\n", answer, sizeof answer), 0);
     SSL_renegotiate(ssl);
     assert_int_not_equal(raw_ask(w, ssl, "GET /public HTTP/1.1\r\nHost: x\r\n\r\n", answer, sizeof answer),
                          0);
+    raw_close(ssl, fd, ctx);
+}
+
+/* A handshake for each answer: those who have shown nothing cannot make us work for less than it costs them. */
+static void who_shows_no_certificate_gets_one_answer_a_connection(void **state)
+{
+    struct world *w = *state;
+    SSL_CTX *ctx;
+    int fd;
+    SSL *ssl = raw_tls(w, NULL, &fd, &ctx);
+    char answer[2048];
+
+    assert_int_equal(raw_ask(w, ssl,
+                             "GET /public HTTP/1.1\r\nHost: x\r\n\r\nGET /public HTTP/1.1\r\nHost: x\r\n\r\n",
+                             answer, sizeof answer),
+                     0);
+    assert_non_null(strstr(answer, "Connection: close\r\n"));
+    run_for(w->base, 50);
+    assert_int_equal(w->served, 1);
+    raw_close(ssl, fd, ctx);
+
+    ssl = raw_tls(w, "client", &fd, &ctx);
+    for (unsigned n = 2; n < 4; n++) {
+        assert_int_equal(raw_ask(w, ssl, "GET /public HTTP/1.1\r\nHost: x\r\n\r\n", answer, sizeof answer),
+                         0);
+        assert_null(strstr(answer, "Connection: close"));
+        assert_int_equal(w->served, n);
+    }
     raw_close(ssl, fd, ctx);
 }
 
@@ -616,6 +644,7 @@ int main(void)
         TEST(unread_uploads_are_not_taken_from_strangers),
         TEST(a_certificate_that_does_not_chain_fails_the_handshake_with_unknown_ca),
         TEST(tls_below_1_2_and_renegotiation_are_refused),
+        TEST(who_shows_no_certificate_gets_one_answer_a_connection),
         TEST(an_authorization_header_is_never_backed_by_the_certificate),
         TEST(where_a_certificate_is_required_none_is_not_enough),
         TEST(a_server_that_does_not_chain_is_refused),

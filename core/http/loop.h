@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file loop.h
+ * The event loop of a daemon, in which strangers wait for everybody else.
+ *
+ * A handshake takes a private key, about a millisecond, and anybody may begin one. In a loop of ql_loop_new() the
+ * connections of a TLS server (server.h) that have shown no certificate which verifies are served when nothing else is
+ * due, and no longer than a moment at a time. All other events of the loop need not know of it.
+ */
+#pragma once
+#include <event2/event.h>
+
+enum {
+    QL_PRIORITIES = 5,     /**< 0: libevent's own */
+    QL_PRIORITY_KNOWN = 2, /**< libevent's default, the middle: all events that say nothing else */
+    QL_PRIORITY_IDLE = 3,  /**< when none of those is due: before the strangers, whose queue may be long */
+    QL_PRIORITY_STRANGERS = 4, /**< when nothing else is due */
+};
+
+/**
+ * @param flags  EVENT_BASE_FLAG_…
+ * @return the loop, the caller's (event_base_free()); NULL: no memory
+ */
+struct event_base *ql_loop_new(int flags);
+/**
+ * Give @p ev, which is not active, one of the priorities above. Does nothing in a loop of another make, and nothing to
+ * an active event.
+ */
+void ql_loop_set_priority(struct event *ev, int priority);
