@@ -111,6 +111,33 @@ class Server:
         return f"{self.scheme}://ql:{QUOTED}@127.0.0.1:{self.port}/{database}"
 
 
+class Session:
+    """A transaction beside the daemons': statements one after the other on one connection."""
+
+    def __init__(self, server, database):
+        self.popen = subprocess.Popen([str(a) for a in server.client(database)], stdin=subprocess.PIPE, text=True,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=server.dir, env=server.env(),
+                                      **server.user)
+        self.number = 0
+
+    def run(self, sql):
+        """Until it is done; what it wrote."""
+        self.number += 1
+        mark = f"done-{self.number}"
+        self.popen.stdin.write(f"{sql};\nSELECT '{mark}';\n")
+        self.popen.stdin.flush()
+        said = []
+        for line in self.popen.stdout:
+            if line.strip() == mark:
+                return said
+            said.append(line.strip())
+        raise AssertionError(f"the client ended: {said}")
+
+    def close(self):
+        self.popen.stdin.close()
+        self.popen.wait(30)
+
+
 class Postgresql(Server):
     scheme, gentle, fast = "postgresql", signal.SIGINT, signal.SIGQUIT
 
@@ -143,10 +170,13 @@ class Postgresql(Server):
     def answers(self):
         return subprocess.run([f"{self.bin}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]).returncode == 0
 
+    def client(self, database):
+        return [f"{self.bin}/psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.dir, "-p", self.port,
+                "-U", "admin", "-d", database]
+
     def sql(self, text, database="postgres"):
         """Run SQL as administrator; unaligned rows."""
-        return self.run(f"{self.bin}/psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.dir, "-p",
-                        self.port, "-U", "admin", "-d", database, "-c", text)
+        return self.run(*self.client(database), "-c", text)
 
     def create(self, database):
         self.sql(f"CREATE DATABASE {database} OWNER ql")
@@ -181,16 +211,16 @@ class Mysql(Server):
                 "--innodb-buffer-pool-size=32M", "--performance-schema=off", "--max-allowed-packet=64M",
                 f"--log-error={self.dir}/server.log", *self.settings]
 
-    def client(self):
-        return find("mariadb") or find("mysql")
+    def client(self, database):
+        return [find("mariadb") or find("mysql"), "--no-defaults", "-u", "root", "-S", f"{self.dir}/sock", "-N", "-B",
+                "-n", "-D", database]
 
     def answers(self):
-        return subprocess.run([self.client(), "--no-defaults", "-u", "root", "-S", f"{self.dir}/sock", "-e", "SELECT 1"],
+        return subprocess.run([find("mariadb") or find("mysql"), "--no-defaults", "-u", "root", "-S", f"{self.dir}/sock", "-e", "SELECT 1"],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
     def sql(self, text, database="mysql"):
-        return self.run(self.client(), "--no-defaults", "-u", "root", "-S", f"{self.dir}/sock", "-N", "-B", "-D",
-                        database, "-e", text)
+        return self.run(*self.client(database), "-e", text)
 
     def create(self, database):
         self.sql(f"CREATE DATABASE {database}; GRANT ALL ON {database}.* TO ql@'127.0.0.1'")

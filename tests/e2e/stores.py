@@ -84,6 +84,9 @@ class OnServer:
     def write(self, sql):
         self.sql(sql)
 
+    def session(self):
+        return servers.Session(self.server, self.options("verifier")["database_url"].rsplit("/", 1)[1])
+
     @contextlib.contextmanager
     def away(self):
         self.server.stop()
