@@ -4,9 +4,9 @@
  * worker, store everything in one transaction, poll. A stored runtime policy, which may have megabytes, is named by its
  * digest all the way: the store is asked for its content once, however many agents are added with it.
  */
-#include <stdarg.h>
 #include <string.h>
 
+#include "added_policies.h"
 #include "addition.h"
 #include "contents.h"
 #include "encode.h"
@@ -15,7 +15,6 @@
 #include "log.h"
 #include "notifier.h"
 #include "policies.h"
-#include "policy_use.h"
 #include "signing_keys.h"
 #include "verifier.h"
 
@@ -31,8 +30,7 @@ struct adding {
     uint8_t held[QL_POLICIES_MAX][32]; /* digests in ql_contents that are counted for this addition */
     size_t held_count;
     bool is_checked; /* by the worker: stored policies must stay as they were then */
-    int http;        /* refusal of a transaction, 0: none */
-    char refusal[512];
+    struct ql_refusal refusal;
     uint8_t *sealed_v; /* until the row has it; with keep_v = false for memory alone */
     size_t sealed_v_len;
 };
@@ -51,16 +49,6 @@ static void adding_free(void *object)
     free(g);
 }
 
-__attribute__((format(printf, 3, 4))) static void refuse(struct adding *g, int http, const char *fmt, ...)
-{
-    va_list args;
-
-    g->http = http;
-    va_start(args, fmt);
-    (void)vsnprintf(g->refusal, sizeof g->refusal, fmt, args); /* cut short is fine */
-    va_end(args);
-}
-
 static void submit(struct adding *g, ql_txn_fn fn, ql_txn_done done)
 {
     struct ql_err err = QL_ERR_INIT;
@@ -74,127 +62,12 @@ static bool refused(struct adding *g, int result, const struct ql_err *err)
 {
     if (result < 0)
         ql_api_store_failed(g->req, result, err);
-    else if (g->http)
-        ql_req_reply(g->req, g->http, g->refusal, NULL);
-    return result < 0 || g->http;
+    else if (g->refusal.http)
+        ql_req_reply(g->req, g->refusal.http, g->refusal.text, NULL);
+    return result < 0 || g->refusal.http;
 }
 
 /* ---- store ---- */
-
-static const char *name_of(const struct adding *g, const struct ql_added_policy *p)
-{
-    return p->name ? p->name : g->agent_id;
-}
-
-static bool is_mb(const struct ql_added_policy *p)
-{
-    return strcmp(p->validator, "mboot") == 0;
-}
-
-static bool is_judged(const struct ql_added_policy *p)
-{
-    if ((!p->bytes && !p->has_digest) || p->generator == 1)
-        return false;
-    return !is_mb(p) || !ql_mb_policy_is_empty((const char *)p->bytes, p->len);
-}
-
-/* Column `policies`: what is linked, and the digest of what is judged. */
-static char *policies_column(struct adding *g)
-{
-    ql_auto_json json_t *all = json_object();
-
-    for (size_t i = 0; all && i < g->a.policy_count; i++) {
-        const struct ql_added_policy *p = &g->a.policies[i];
-        uint8_t digest[32];
-        char hex[65];
-        json_t *entry;
-
-        if ((!p->bytes && !p->has_digest) || p->generator == 1)
-            continue;
-        entry = *p->kind ? json_pack("{s:s}", "name", name_of(g, p)) : json_object();
-        if (is_judged(p)) {
-            if (p->has_digest) {
-                memcpy(digest, p->digest, sizeof digest);
-            } else if (ql_digest_once(QL_SHA256, p->bytes, p->len, digest) < 0) {
-                json_decref(entry);
-                return NULL;
-            }
-            ql_hex_encode(digest, sizeof digest, hex);
-            (void)json_object_set_new(entry, "digest",
-                                      json_string(hex)); /* NULL entry: the next call says it */
-        }
-        if (json_object_set_new(all, p->validator, entry) != 0)
-            return NULL;
-    }
-    return all ? ql_json_text(all) : NULL;
-}
-
-/* A row named by the agent's id is a leftover and replaced, unless another agent uses it (spec/server.md 2.4). */
-static int check_name(struct ql_txn *t, struct adding *g, const struct ql_added_policy *p, bool *exists,
-                      struct ql_err *err)
-{
-    struct ql_policy_row row = {0};
-    char user[81];
-    int r = ql_policies_find(t, p->kind, name_of(g, p), &row, err);
-
-    *exists = r == QL_OK;
-    ql_policy_row_done(&row);
-    if (r == QL_ENOTFOUND)
-        return QL_OK;
-    if (r < 0 || p->name)
-        return r;
-    r = ql_policy_user(t, p->kind, g->agent_id, user, err);
-    if (r == QL_OK &&
-        strcmp(user, g->agent_id) != 0) /* its own: then the agent is there, which is said below */
-        refuse(g, 409, "Policy named by the id of this agent is in use by agent %s", user);
-    *exists = false;
-    return r == QL_ENOTFOUND ? QL_OK : r;
-}
-
-static const char *label(const struct ql_added_policy *p)
-{
-    return is_mb(p) ? "mb_policy" : "IMA policy";
-}
-
-static int take_stored(struct adding *g, struct ql_added_policy *p, struct ql_policy_row *row,
-                       struct ql_err *err)
-{
-    uint8_t digest[32];
-
-    if (row->digest && ql_hex_decode(row->digest, strlen(row->digest), digest, sizeof digest, err) < 0)
-        return ql_fail(err, QL_ECORRUPT, "digest of policy %s is damaged", p->name);
-    if (g->is_checked) {
-        if (p->has_digest != (row->digest != NULL) || p->generator != row->generator ||
-            (p->has_digest && memcmp(p->digest, digest, sizeof digest) != 0))
-            refuse(g, 409, "%s with name %s was changed meanwhile. Please try again.", label(p), p->name);
-        return QL_OK;
-    }
-    p->has_digest = row->digest != NULL;
-    if (p->has_digest)
-        memcpy(p->digest, digest, sizeof digest);
-    free(p->bytes);
-    p->bytes = (uint8_t *)ql_steal(row->content);
-    p->len = row->content_len;
-    p->generator = row->generator;
-    return QL_OK;
-}
-
-/* The stored policy that an addition names. Whether a measured boot policy judges at all is seen in its text. */
-static int fetch(struct ql_txn *t, struct adding *g, struct ql_added_policy *p, struct ql_err *err)
-{
-    struct ql_policy_row row = {0};
-    int r = is_mb(p) ? ql_policies_get(t, p->kind, p->name, &row, err)
-                     : ql_policies_find(t, p->kind, p->name, &row, err);
-
-    if (r == QL_OK)
-        r = take_stored(g, p, &row, err);
-    if (r == QL_ENOTFOUND) {
-        refuse(g, 404, "Could not find %s with name %s!", label(p), p->name);
-        r = QL_OK;
-    }
-    ql_policy_row_done(&row);
-    return r;
-}
 
 static int check_agent(struct ql_txn *t, struct adding *g, struct ql_err *err)
 {
@@ -203,30 +76,19 @@ static int check_agent(struct ql_txn *t, struct adding *g, struct ql_err *err)
 
     ql_agent_row_done(&row);
     if (r == QL_OK)
-        refuse(g, 409, "Agent of uuid %s already exists. Please use delete or update.", g->agent_id);
+        ql_refuse(&g->refusal, 409, "Agent of uuid %s already exists. Please use delete or update.",
+                  g->agent_id);
     return r == QL_ENOTFOUND ? QL_OK : r;
 }
 
 static int look_up(struct ql_txn *t, void *arg, struct ql_err *err)
 {
     struct adding *g = arg;
-    int r = QL_OK;
+    int r;
 
-    g->http = 0; /* a transaction may run more than once */
-    for (size_t i = 0; r == QL_OK && g->http == 0 && i < g->a.policy_count; i++) {
-        struct ql_added_policy *p = &g->a.policies[i];
-        bool exists = false;
-
-        if (!*p->kind)
-            continue;
-        r = p->is_inline ? check_name(t, g, p, &exists, err) : fetch(t, g, p, err);
-        if (r == QL_OK && exists)
-            refuse(g, 409,
-                   "%s with name %s already exists. Please use a different name or delete the %s from the "
-                   "verifier.",
-                   label(p), name_of(g, p), is_mb(p) ? "mb_policy" : "allowlist");
-    }
-    return r == QL_OK && g->http == 0 ? check_agent(t, g, err) : r;
+    g->refusal.http = 0; /* a transaction may run more than once */
+    r = ql_added_look_up(t, &g->a, g->agent_id, g->is_checked, &g->refusal, err);
+    return r == QL_OK && g->refusal.http == 0 ? check_agent(t, g, err) : r;
 }
 
 static bool is_held(const struct adding *g, const uint8_t digest[32])
@@ -256,11 +118,11 @@ static int store_all(struct ql_txn *t, void *arg, struct ql_err *err)
     struct adding *g = arg;
     int r = look_up(t, g, err);
 
-    for (size_t i = 0; r == QL_OK && g->http == 0 && i < g->a.policy_count; i++) {
+    for (size_t i = 0; r == QL_OK && g->refusal.http == 0 && i < g->a.policy_count; i++) {
         const struct ql_added_policy *p = &g->a.policies[i];
         struct ql_policy_row row = {
             .kind = (char *)(uintptr_t)p->kind,
-            .name = (char *)(uintptr_t)name_of(g, p),
+            .name = (char *)(uintptr_t)ql_added_name(p, g->agent_id),
             .content = p->is_null ? NULL : (char *)p->bytes,
             .content_len = p->len,
             .generator = p->generator,
@@ -269,7 +131,7 @@ static int store_all(struct ql_txn *t, void *arg, struct ql_err *err)
         if (*p->kind && p->is_inline)
             r = ql_policies_put(t, QL_PUT_UPSERT, &row, err);
     }
-    if (r < 0 || g->http)
+    if (r < 0 || g->refusal.http)
         return r;
     ql_loaded_done(&g->loaded);
     r = ql_leases_assign(g->verifier, t, &g->a.row, err);
@@ -336,7 +198,7 @@ static int complete_row(struct adding *g, struct ql_err *err)
     row->ak_tpm_len = g->checked.ak_len;
     row->mask = g->a.mask | g->checked.mask;
     row->needs = ql_steal(g->checked.needs);
-    row->policies = policies_column(g);
+    row->policies = ql_added_column(&g->a, g->agent_id);
     row->hash_alg = strdup("");
     row->enc_alg = strdup("");
     row->sign_alg = strdup("");
@@ -346,7 +208,7 @@ static int complete_row(struct adding *g, struct ql_err *err)
                     : strcmp(p->kind, "mb") == 0    ? &row->mb_policy_name
                                                     : NULL;
 
-        if (at && !(*at = strdup(name_of(g, p))))
+        if (at && !(*at = strdup(ql_added_name(p, g->agent_id))))
             return ql_fail_nomem(err);
     }
     if (!row->policies || !row->hash_alg || !row->enc_alg || !row->sign_alg)
@@ -392,7 +254,7 @@ static void checked(const struct ql_pool_result *result, void *arg)
     }
     ql_signing_keys_remember(g->verifier, &g->keys);
     for (size_t i = 0; i < g->a.policy_count; i++)
-        if (g->a.policies[i].is_inline && is_judged(&g->a.policies[i]) &&
+        if (g->a.policies[i].is_inline && ql_added_is_judged(&g->a.policies[i]) &&
             strcmp(g->a.policies[i].validator, "ima") == 0)
             g->a.policies[i].generator = g->checked.generator == 1 ? 0 : g->checked.generator;
     if (complete_row(g, &err) < 0) {
@@ -414,7 +276,7 @@ static void submit_check(struct adding *g)
     for (size_t i = 0; i < g->a.policy_count; i++) {
         const struct ql_added_policy *p = &g->a.policies[i];
 
-        if (!is_judged(p))
+        if (!ql_added_is_judged(p))
             continue;
         memcpy(job.policies[job.policy_count].validator, p->validator, sizeof p->validator);
         job.policies[job.policy_count].bytes = p->bytes;
@@ -440,7 +302,7 @@ static void submit_check(struct adding *g)
 
 static bool is_elsewhere(const struct adding *g, const struct ql_added_policy *p)
 {
-    return is_judged(p) && !p->bytes && !is_held(g, p->digest);
+    return ql_added_is_judged(p) && !p->bytes && !is_held(g, p->digest);
 }
 
 /* Count the addition as a user of the content, so that it is there until the agent is. */
@@ -459,8 +321,8 @@ static int read_contents(struct ql_txn *t, void *arg, struct ql_err *err)
     int r = QL_OK;
 
     ql_loaded_done(&g->loaded);
-    g->http = 0;
-    for (size_t i = 0; r == QL_OK && g->http == 0 && i < g->a.policy_count; i++) {
+    g->refusal.http = 0;
+    for (size_t i = 0; r == QL_OK && g->refusal.http == 0 && i < g->a.policy_count; i++) {
         const struct ql_added_policy *p = &g->a.policies[i];
         size_t n = g->loaded.policy_count;
         char hex[65];
@@ -472,7 +334,7 @@ static int read_contents(struct ql_txn *t, void *arg, struct ql_err *err)
         memcpy(g->loaded.policies[n].digest, p->digest, sizeof p->digest);
         g->loaded.policy_count += r == QL_OK;
         if (r == QL_ENOTFOUND) {
-            refuse(g, 409, "%s with name %s was changed meanwhile. Please try again.", label(p), p->name);
+            ql_added_refuse_changed(p, &g->refusal);
             r = QL_OK;
         }
     }

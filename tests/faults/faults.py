@@ -18,7 +18,6 @@ import random
 import resource
 import shutil
 import signal
-import sqlite3
 import struct
 import subprocess
 import sys
@@ -336,7 +335,7 @@ def takeovers(folder, seed, full):
 def lease_outage(folder, seed, full):
     """The database that three verifiers share is away for longer than their leases: nobody polls, then all go on as before."""
     outages = (10, 60, 3600) if full else (8,)
-    group = Group(folder, 3, 24)
+    group = Group(folder, 3, 24, url=os.environ.get("QL_DATABASE_URL"))
     wrong = []
     try:
         group.enrol()
@@ -344,13 +343,11 @@ def lease_outage(folder, seed, full):
         group.await_rounds(2)
         for seconds in outages:
             before = group.holders()
-            with sqlite3.connect(folder / "shared.sqlite", isolation_level=None) as db:
-                db.execute("begin immediate")  # nobody else can write, or begin
+            with group.database.away():
                 time.sleep(seconds - 2)
                 quotes = group.fleet.quotes()
                 time.sleep(2)
                 asked = sum(group.fleet.quotes()) - sum(quotes)
-                db.execute("rollback")
             if asked:
                 wrong.append(f"{asked} quotes asked {seconds} s into an outage, when all leases had run out")
             group.await_rounds(2, 40)

@@ -2,13 +2,47 @@
 """Several verifiers on one database, and a simulated fleet that counts who was asked when."""
 
 import collections
+import contextlib
 import pathlib
+import re
 import shutil
+import sqlite3
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
 from simulation import GET_QUOTE, INVALID_QUOTE, Fleet, Trouble, Verifier, agent_id, wait_for  # noqa: E402,F401
+from proxy import Proxy  # noqa: E402
+
+
+class Database:
+    """What the verifiers share: a file of SQLite, or a server behind a proxy that can be cut."""
+
+    def __init__(self, folder, url=None):
+        """url: of a database on a server of loopback"""
+        self.file, self.proxy = folder / "shared.sqlite", None
+        self.url = f"sqlite:///{self.file}"
+        if url:
+            host, port = re.search(r"@([\d.]+):(\d+)/", url).groups()
+            self.proxy = Proxy([(host, int(port))])
+            address = "{}:{}".format(*self.proxy.ports[0])
+            self.url = url.replace(f"@{host}:{port}/", f"@{address}/")
+
+    @contextlib.contextmanager
+    def away(self):
+        if self.proxy:
+            self.proxy.set("cut")
+            yield
+            self.proxy.set("pass")
+            return
+        with contextlib.closing(sqlite3.connect(self.file, isolation_level=None)) as db:
+            db.execute("begin immediate")  # nobody else can write, or begin
+            yield
+            db.execute("rollback")
+
+    def close(self):
+        if self.proxy:
+            self.proxy.close()
 
 
 class Group:
@@ -16,7 +50,7 @@ class Group:
 
     def __init__(self, folder, count=3, agents=24, bad=0, interval=0.5, lease=5.0, url=None, **options):
         self.folder, self.interval, self.lease, self.options = folder, interval, lease, options
-        self.url = url or f"sqlite:///{folder}/shared.sqlite"
+        self.database = Database(folder, url)
         self.verifiers, self.started = [], 0
         self.fleet = None
         try:
@@ -39,7 +73,7 @@ class Group:
 
     def start(self, **changes):
         """One more verifier."""
-        rows = {"leases": True, "lease_time": self.lease, "quote_interval": self.interval, "database_url": self.url,
+        rows = {"leases": True, "lease_time": self.lease, "quote_interval": self.interval, "database_url": self.database.url,
                 "retry_interval": 0.3, "max_retries": 1000, "request_timeout": 5.0}
         rows.update(self.options)
         rows.update(changes)
@@ -104,3 +138,4 @@ class Group:
             verifier.program.kill()
         if self.fleet:
             self.fleet.program.stop()
+        self.database.close()
