@@ -23,12 +23,6 @@ static void assign_timer(struct ql_conn *c)
         ql_loop_set_priority(&c->timer, QL_PRIORITY_STRANGERS);
 }
 
-static bool put_last(struct ql_conn *c)
-{
-    return event_base_get_npriorities(c->server->base) != QL_PRIORITIES ||
-           bufferevent_priority_set(c->bev, QL_PRIORITY_STRANGERS) == 0;
-}
-
 /*
  * Libevent assigns a bufferevent's events anew when the handshake is through, and whoever it is, they are served with
  * everybody's again. That can be mended with the first bytes that arrive, unless the writing event is active just then.
@@ -38,7 +32,7 @@ void ql_conn_rank(struct ql_conn *c)
     if (!c->ssl || c->ranked)
         return;
     if (ql_conn_is_stranger(c)) {
-        c->ranked = put_last(c);
+        c->ranked = ql_loop_set_bev_priority(c->bev, QL_PRIORITY_STRANGERS);
     } else {
         ql_loop_set_priority(&c->timer, QL_PRIORITY_KNOWN);
         c->ranked = true;
@@ -269,7 +263,7 @@ static void setup(struct ql_conn *c)
         return;
     }
     if (c->ssl) {
-        (void)put_last(c); /* nothing of it is active yet */
+        (void)ql_loop_set_bev_priority(c->bev, QL_PRIORITY_STRANGERS); /* nothing of it is active yet */
         await_first_bytes(c);
         return;
     }

@@ -160,7 +160,7 @@ void ql_peer_retire(struct ql_peer *p)
     p->bev = NULL;
     p->ssl = NULL;
     p->input_cb = p->output_cb = NULL;
-    p->connected = p->reused = p->closed = false;
+    p->connected = p->reused = p->closed = p->is_last = false;
     ql_peer_release_slot(p);
 }
 

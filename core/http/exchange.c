@@ -114,6 +114,8 @@ void ql_peer_on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *in
     p->received += info->n_added;
     p->held += info->n_added;
     c->body_bytes += info->n_added;
+    if (p->received > QL_LARGE_ANSWER && !p->is_last)
+        p->is_last = ql_loop_set_bev_priority(p->bev, QL_PRIORITY_STRANGERS);
     if (is_endless_line(p, buffer, info->n_added))
         ql_peer_note(p, QL_ELIMIT, "%s port %u: answer with more than %d bytes between chunks", p->host,
                      p->port, QL_CHUNK_LINE_MAX);
@@ -292,6 +294,8 @@ bool ql_peer_send(struct ql_peer *p)
         return false;
     }
     ql_answer_reset(p);
+    if (p->is_last)
+        p->is_last = !ql_loop_set_bev_priority(p->bev, QL_PRIORITY_KNOWN);
     evhttp_request_set_error_cb(req, on_evhttp_error);
     if (what->memfd_above > 0)
         evhttp_request_set_chunked_cb(req, on_piece);

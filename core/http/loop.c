@@ -39,3 +39,9 @@ void ql_loop_set_priority(struct event *ev, int priority)
     if (event_base_get_npriorities(event_get_base(ev)) == QL_PRIORITIES)
         (void)event_priority_set(ev, priority); /* fails for active events only */
 }
+
+bool ql_loop_set_bev_priority(struct bufferevent *bev, int priority)
+{
+    return event_base_get_npriorities(bufferevent_get_base(bev)) != QL_PRIORITIES ||
+           bufferevent_priority_set(bev, priority) == 0;
+}

@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 #include "client.h"
+#include "loop.h"
 #include "resolve.h"
 #include "server.h"
 #include "tlswatch.h"
@@ -25,8 +26,9 @@ enum {
     QL_CLIENT_IDLE_MS = 600 * 1000,   /**< evhttp's own time-out: an idle connection is dropped after this */
     QL_RATE_GRACE_S = 10,             /**< min_rate counts from here, after the first byte */
     QL_RATE_TICK_MS = 1000,
-    QL_NO_RESUME_S = 3600, /**< after a failed resumption (decision 28) */
-    QL_PIECE = 64 * 1024   /**< bytes gathered before they are written into a memfd */
+    QL_NO_RESUME_S = 3600,       /**< after a failed resumption (decision 28) */
+    QL_LARGE_ANSWER = 64 * 1024, /**< bytes; what comes beyond them is read when nothing else is due */
+    QL_PIECE = 64 * 1024         /**< bytes gathered before they are written into a memfd */
 };
 
 struct ql_http_call {
@@ -74,6 +76,7 @@ struct ql_peer {
     SSL *ssl;
     struct evhttp_request *req; /**< in flight */
     bool has_slot, connected, reused, closed, offered, resumed, greeted, mismatch;
+    bool is_last;       /**< reads when nothing else is due */
     bool by_ca;         /**< the certificate is good for its chain, not for being the pinned one */
     bool session_by_ca; /**< the same of the certificate in `session` */
     int verify_error;

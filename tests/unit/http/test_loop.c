@@ -2,6 +2,7 @@
 /* Strangers wait for everybody else: the loop of loop.h by itself, and a server in it. */
 #include "harness.h"
 #include "loop.h"
+#include "peer.h"
 
 enum {
     STRANGERS = 40,
@@ -94,8 +95,17 @@ static void serve(struct ql_http_req *req, void *arg)
     ql_req_reply_raw(req, 200, "text/plain", "fine", 4);
 }
 
+static void serve_large(struct ql_http_req *req, void *arg)
+{
+    static const char data[4 * QL_LARGE_ANSWER];
+
+    (void)arg;
+    ql_req_reply_raw(req, 200, "application/octet-stream", data, sizeof data);
+}
+
 static const struct ql_route routes[] = {
     {QL_POST, "/ok", 0, 0, QL_WHO_PUBLIC, "ok", 0, serve, ""},
+    {QL_GET, "/large", 0, 0, QL_WHO_PUBLIC, "large", 0, serve_large, ""},
     {0},
 };
 
@@ -139,6 +149,36 @@ static void a_certificate_that_verifies_ends_the_waiting(void **state)
     pki_close(&w.pki);
 }
 
+static void the_rest_of_a_large_answer_waits_for_what_is_due(void **state)
+{
+    struct world w = {.priority = -1};
+    struct ql_http_server_config config = {.address = "127.0.0.1", .routes = routes, .arg = &w};
+    struct ql_http_client_config client_config = {0};
+    struct ql_http_client *client;
+    struct ql_peer *p;
+
+    (void)state;
+    client_config.base = config.base = w.base = ql_loop_new(0);
+    assert_int_equal(ql_http_server_new(&config, &w.server, NULL), QL_OK);
+    assert_int_equal(ql_http_client_new(&client_config, &client, NULL), QL_OK);
+    p = peer_new(client, ql_http_server_port(w.server), NULL);
+    for (unsigned round = 0; round < 2; round++) {
+        struct outcome large = {0}, small = {0};
+
+        call(p, QL_GET, "/large", NULL, &large);
+        assert_true(run_until(w.base, &large.done, 1, 5000));
+        assert_int_equal(large.status, 200);
+        assert_int_equal(bufferevent_get_priority(p->bev), QL_PRIORITY_STRANGERS);
+        call(p, QL_POST, "/ok", "x", &small);
+        assert_true(run_until(w.base, &small.done, 1, 5000));
+        assert_int_equal(bufferevent_get_priority(p->bev), QL_PRIORITY_KNOWN);
+    }
+    ql_peer_free(p);
+    ql_http_client_free(client);
+    ql_http_server_free(w.server);
+    event_base_free(w.base);
+}
+
 static void without_tls_all_are_served_alike(void **state)
 {
     struct world w = {.priority = -1};
@@ -166,6 +206,7 @@ int main(void)
         cmocka_unit_test(what_is_due_does_not_wait_for_strangers),
         cmocka_unit_test(elsewhere_nobody_is_put_last),
         cmocka_unit_test(a_certificate_that_verifies_ends_the_waiting),
+        cmocka_unit_test(the_rest_of_a_large_answer_waits_for_what_is_due),
         cmocka_unit_test(without_tls_all_are_served_alike),
     };
 
