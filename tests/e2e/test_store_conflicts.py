@@ -3,7 +3,6 @@
 
 import concurrent.futures
 import contextlib
-import time
 
 import pytest
 
@@ -28,6 +27,8 @@ def other_transaction(lab, *first):
     """A transaction that has done this and goes on; it must not be the one that gives way."""
     session = lab.store.session()
     try:
+        if lab.store.kind == "postgresql":
+            session.run("SET deadlock_timeout = '100s'")  # who looks for the deadlock gives way
         session.run("BEGIN")
         for sql in first:
             session.run(sql)
@@ -36,11 +37,17 @@ def other_transaction(lab, *first):
         session.close()
 
 
+def somebody_waits(lab):
+    sql = {"postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+           "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"}[lab.store.kind]
+    return lab.store.rows(sql) != [["0"]]
+
+
 def stop_beside(lab, session, *then):
     """Stop the agent, which has to wait for the session; then the session goes on and ends."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
         answer = pool.submit(lab.verifier, "PUT", AGENT + "/stop")
-        time.sleep(0.5)
+        wait_until(lambda: somebody_waits(lab), 20, "a lock that is waited for")
         assert not answer.done()
         for sql in then:
             session.run(sql)
@@ -77,6 +84,8 @@ def test_a_transaction_that_loses_a_deadlock_is_done_again(lab):
     verifier = start(lab)
     lab.store.write("CREATE TABLE ballast (n INT)")
     if lab.store.kind == "postgresql":
+        lab.store.write("ALTER SYSTEM SET deadlock_timeout = '5s'")  # there is a deadlock by then
+        lab.store.write("SELECT pg_reload_conf()")
         first = []
         count = lambda: lab.store.server.log().count("deadlock detected")  # noqa: E731
     else:
