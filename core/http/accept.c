@@ -15,12 +15,10 @@ enum {
     RECORD_MAX = 16384
 };
 
-/* The event stands for a connection before it is known whose it is. */
 static void assign_timer(struct ql_conn *c)
 {
     evtimer_assign(&c->timer, c->server->base, ql_conn_on_timer, c);
-    if (c->server->tls)
-        ql_loop_set_priority(&c->timer, QL_PRIORITY_STRANGERS);
+    ql_loop_set_priority(&c->timer, QL_PRIORITY_STRANGERS);
 }
 
 /*
@@ -262,8 +260,8 @@ static void setup(struct ql_conn *c)
         ql_conn_kill(c);
         return;
     }
+    (void)ql_loop_set_bev_priority(c->bev, QL_PRIORITY_STRANGERS); /* nothing of it is active yet */
     if (c->ssl) {
-        (void)ql_loop_set_bev_priority(c->bev, QL_PRIORITY_STRANGERS); /* nothing of it is active yet */
         await_first_bytes(c);
         return;
     }

@@ -4,9 +4,9 @@
  * The event loop of a daemon, in which strangers wait for everybody else.
  *
  * A handshake takes a private key, about a millisecond, and anybody may begin one. In a loop of ql_loop_new() the
- * connections of a TLS server (server.h) that have shown no certificate which verifies are served when nothing else is
- * due, and no longer than a moment at a time; and so is the rest of an answer that is large (client.h), which may have no
- * end. All other events of the loop need not know of it.
+ * connections to a server (server.h) that have shown no certificate which verifies, so all without TLS, are served when
+ * nothing else is due, and no longer than a moment at a time; and so is the rest of an answer that is large (client.h),
+ * which may have no end. All other events of the loop need not know of it.
  */
 #pragma once
 #include <event2/bufferevent.h>

@@ -266,8 +266,7 @@ static int start(struct ql_http_server *s, const struct ql_http_server_config *c
     s->turn_event = evtimer_new(s->base, on_turn, s);
     if (!s->http || !s->fresh_event || !s->turn_event)
         return ql_fail_nomem(err);
-    if (s->tls)
-        ql_loop_set_priority(s->turn_event, QL_PRIORITY_STRANGERS);
+    ql_loop_set_priority(s->turn_event, QL_PRIORITY_STRANGERS);
     r = set_limits(s, err);
     if (r < 0)
         return r;

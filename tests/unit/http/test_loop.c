@@ -179,7 +179,7 @@ static void the_rest_of_a_large_answer_waits_for_what_is_due(void **state)
     event_base_free(w.base);
 }
 
-static void without_tls_all_are_served_alike(void **state)
+static void without_tls_all_are_strangers_and_keep_their_connection(void **state)
 {
     struct world w = {.priority = -1};
     struct ql_http_server_config config = {.address = "127.0.0.1", .routes = routes, .arg = &w};
@@ -194,7 +194,7 @@ static void without_tls_all_are_served_alike(void **state)
     raw_send(fd, "POST /ok HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
     assert_true(raw_read(w.base, fd, answer, sizeof answer, "fine", 5000, &closed) > 0);
     assert_null(strstr(answer, "Connection: close"));
-    assert_int_equal(w.priority, QL_PRIORITY_KNOWN);
+    assert_int_equal(w.priority, QL_PRIORITY_STRANGERS);
     close(fd);
     ql_http_server_free(w.server);
     event_base_free(w.base);
@@ -207,7 +207,7 @@ int main(void)
         cmocka_unit_test(elsewhere_nobody_is_put_last),
         cmocka_unit_test(a_certificate_that_verifies_ends_the_waiting),
         cmocka_unit_test(the_rest_of_a_large_answer_waits_for_what_is_due),
-        cmocka_unit_test(without_tls_all_are_served_alike),
+        cmocka_unit_test(without_tls_all_are_strangers_and_keep_their_connection),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
