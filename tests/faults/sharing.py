@@ -55,7 +55,7 @@ class Group:
         self.fleet = None
         try:
             first = self.start()
-            self.fleet = Fleet(folder, first.ca / "cacert.crt", agents, "p256", 4, bad)
+            self.fleet = Fleet(folder, first.ca / "cacert.crt", agents, "p256", 4, bad, 2 * 3600)
             for _ in range(1, count):
                 self.start()
         except BaseException:
