@@ -44,7 +44,9 @@ struct ql_op {
         job; /**< the check under way; points into the agent's own memory until it is submitted */
     struct ql_failing *failing; /**< the failure being written; failure.c */
     struct ql_sending *sending; /**< V being encrypted and sent; vkey.c */
+    TAILQ_ENTRY(ql_op) later;   /**< in the list of failures that could not be stored yet */
 };
+TAILQ_HEAD(ql_op_list, ql_op);
 
 struct ql_policy_ref {
     char validator[33];

@@ -76,21 +76,53 @@ static void stored(struct ql_op *op)
 
 static void again(evutil_socket_t fd, short what, void *arg)
 {
+    struct ql_verifier *v = arg;
+    struct ql_op_list due = TAILQ_HEAD_INITIALIZER(due);
+    struct ql_op *op;
+
     (void)fd;
     (void)what;
-    write_failing(arg);
+    TAILQ_CONCAT(&due, &v->unstored, later);
+    while ((op = TAILQ_FIRST(&due))) {
+        TAILQ_REMOVE(&due, op, later);
+        write_failing(op);
+    }
+}
+
+int ql_failures_init(struct ql_verifier *v, struct ql_err *err)
+{
+    TAILQ_INIT(&v->unstored);
+    v->unstored_timer = evtimer_new(v->base, again, v);
+    return v->unstored_timer ? QL_OK : ql_fail_nomem(err);
+}
+
+void ql_failures_done(struct ql_verifier *v)
+{
+    struct ql_op *op;
+
+    if (!v->unstored_timer)
+        return;
+    event_free(v->unstored_timer);
+    v->unstored_timer = NULL;
+    while ((op = TAILQ_FIRST(&v->unstored))) {
+        TAILQ_REMOVE(&v->unstored, op, later);
+        ql_op_free(op);
+    }
 }
 
 static void try_later(struct ql_op *op)
 {
     static const struct timeval pause = {.tv_sec = STORE_AGAIN_S};
+    struct ql_verifier *v = op->verifier;
 
     if (!op->agent && !op->failing->journaled) {
         let_go(op); /* deleted or stopped meanwhile, and that was committed */
         return;
     }
-    if (event_base_once(op->verifier->base, -1, EV_TIMEOUT, again, op, &pause) == 0)
+    TAILQ_INSERT_TAIL(&v->unstored, op, later);
+    if (evtimer_pending(v->unstored_timer, NULL) || evtimer_add(v->unstored_timer, &pause) == 0)
         return;
+    TAILQ_REMOVE(&v->unstored, op, later);
     ql_log(QL_ERROR, "store", "agent=%s: no memory for a timer, failure not stored", op->failing->id);
     let_go(op); /* the watchdog polls it again: it fails again */
 }

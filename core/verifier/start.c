@@ -440,6 +440,8 @@ int ql_verifier_start(struct ql_verifier *v, struct ql_err *err)
     if (r == QL_OK)
         r = ql_scheduler_init(v, err);
     if (r == QL_OK)
+        r = ql_failures_init(v, err);
+    if (r == QL_OK)
         r = ql_verifier_recover(v, err);
     if (r == QL_OK)
         r = listen_on(v, err);

@@ -70,6 +70,7 @@ void ql_verifier_done(struct ql_verifier *v)
     ql_offload_free(v->offload);
     ql_leases_leave(v);
     ql_store_close(v->store);
+    ql_failures_done(v);
     ql_leases_free(v->leases);
     v->leases = NULL;
     ql_outbox_runner_free(v->outbox);

@@ -67,8 +67,10 @@ struct ql_verifier {
     struct ql_agent_table agents;
     struct ql_poll_options poll;
     struct ql_journal *journal;
-    size_t journaled; /**< failures in the journal that are not in the database yet */
-    bool is_halted;   /**< a failure could not even be journaled: nothing is polled */
+    size_t journaled;           /**< failures in the journal that are not in the database yet */
+    bool is_halted;             /**< a failure could not even be journaled: nothing is polled */
+    struct ql_op_list unstored; /**< failures that are tried again when the timer fires */
+    struct event *unstored_timer;
     struct ql_outbox_runner *outbox;
     struct ql_leases *leases; /**< NULL: `leases = false`, all agents of the uuid are ours */
 
@@ -169,6 +171,9 @@ bool ql_vkey_due(const struct ql_agent *a);
 
 /* ---- failures ---- */
 
+int ql_failures_init(struct ql_verifier *v, struct ql_err *err);
+/** Forget those that are not stored; after the store was closed. The next start reads them from the journal. */
+void ql_failures_done(struct ql_verifier *v);
 /**
  * Store a failure with its notification in one transaction; polling ends if it is irrecoverable or has the top label.
  * @param event_id copied @param context an object, reference taken over
